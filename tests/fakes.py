@@ -1,0 +1,260 @@
+"""Builders for tests: rows, stores, homes and a clock that stands still."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import errno
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keydeck
+from keydeck.engine.credential import CLEAN_STATUS
+from keydeck.engine.files import Disk
+from keydeck.engine.home import Home, Surroundings, locate_home
+from keydeck.engine.pool import CredentialPool
+from keydeck.engine.snapshot import HomeReader
+
+NOW = 1_794_146_531.0
+"""2026-11-08 14:02:11 UTC, the moment at which tests happen unless they say otherwise."""
+
+
+class FakeClock:
+    """A clock that moves only when told."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def a_key(row_id: str = "aaa001", label: str | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a raw row: a ready manual API key unless `fields` say otherwise."""
+    row = {
+        "id": row_id,
+        "label": label if label is not None else f"key-{row_id}",
+        "auth_type": "api_key",
+        "priority": 0,
+        "source": "manual",
+        "access_token": f"sk-test-{row_id}-secret",
+        **CLEAN_STATUS,
+        "base_url": "https://openrouter.ai/api/v1",
+        "request_count": 0,
+    }
+    return {name: value for name, value in {**row, **fields}.items() if value is not ...}
+
+
+def keys(*ids: str, **fields: Any) -> list[dict[str, Any]]:
+    """Return ready keys with these ids, in this order."""
+    return [a_key(row_id, priority=place, **fields) for place, row_id in enumerate(ids)]
+
+
+def benched(code: int | None = 429, *, ago: float = 60.0, until: Any = None, **fields: Any) -> dict[str, Any]:
+    """Return the status fields of a row that failed `ago` seconds before `NOW`."""
+    return {
+        "last_status": "exhausted",
+        "last_status_at": NOW - ago,
+        "last_error_code": code,
+        "last_error_reset_at": until,
+        **fields,
+    }
+
+
+def write_store(home: Path, pools: Mapping[str, Any] | None = None, **top: Any) -> Path:
+    """Write an auth.json with these pools and return its path."""
+    home.mkdir(parents=True, exist_ok=True)
+    document = {"version": 1, "providers": {}, "credential_pool": dict(pools or {}), **top}
+    path = home / "auth.json"
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def load(home: Path) -> dict[str, Any]:
+    """Return the document of a home's auth.json."""
+    document: dict[str, Any] = json.loads((home / "auth.json").read_text(encoding="utf-8"))
+    return document
+
+
+def around(tmp_path: Path, **env: str) -> Surroundings:
+    """Return surroundings that hold nothing but these variables."""
+    return Surroundings(env=env, user_home=tmp_path / "user")
+
+
+def a_home(path: Path, *, profile: str | None = None, **env: str) -> Home:
+    """Return the home at this path."""
+    return locate_home(path, profile, around(path.parent, **env))
+
+
+def a_reader(
+    path: Path,
+    *,
+    profile: str | None = None,
+    disk: Disk | None = None,
+    clock: FakeClock | None = None,
+    **env: str,
+) -> HomeReader:
+    """Return a reader of the home at this path, with a standing clock and only these variables."""
+    return HomeReader(
+        a_home(path, profile=profile, **env),
+        around=around(path.parent, **env),
+        disk=disk,
+        clock=clock or FakeClock(),
+    )
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Return every file below a folder with its mode, change time and content: equal means untouched."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            found[str(path.relative_to(folder))] = (status.st_mode, status.st_mtime_ns, path.read_bytes())
+        else:
+            found[str(path.relative_to(folder))] = (path.stat().st_mode, 0, b"")
+    return found
+
+
+# --- logins, pools, other processes, and a world that fails ---------------------------------------------------
+
+
+def a_jwt(**claims: Any) -> str:
+    """Return an unsigned JWT with these claims."""
+    parts = ({"alg": "none", "typ": "JWT"}, claims)
+    coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join((*coded, "c2lnbmF0dXJl"))
+
+
+def a_login(row_id: str = "log001", label: str | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a raw OAuth row whose token has an hour left."""
+    login = {
+        "auth_type": "oauth",
+        "source": "manual:device_code",
+        "access_token": f"oauth-access-{row_id}",
+        "refresh_token": f"oauth-refresh-{row_id}",
+        "expires_at_ms": int((NOW + 3600) * 1000),
+    }
+    return a_key(row_id, label, **{**login, **fields})
+
+
+def a_pool(
+    path: Path,
+    provider: str = "openrouter",
+    *,
+    profile: str | None = None,
+    disk: Disk | None = None,
+    clock: FakeClock | None = None,
+    **env: str,
+) -> CredentialPool:
+    """Return a pool of the home at this path, as an agent holds it."""
+    return CredentialPool(provider, a_reader(path, profile=profile, disk=disk, clock=clock, **env))
+
+
+SYSTEM_CALLS = tuple(name for name in vars(Disk) if not name.startswith("_") and name != "pause")
+"""Every call of the I/O seam that reaches the system."""
+
+
+class FailingDisk(Disk):
+    """A disk on which chosen calls fail, and which remembers all that was asked of it.
+
+    Args:
+        code: the errno of a failure.
+        at: 1-based numbers of the calls that fail, counted over all of them.
+        on: names of the calls that always fail.
+    """
+
+    def __init__(self, code: int = errno.EIO, *, at: Container[int] = (), on: Container[str] = ()) -> None:
+        self.code = code
+        self.at = at
+        self.on = on
+        self.calls: list[str] = []
+        self.paused_s = 0.0
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return functools.partial(self._call, name, found) if name in SYSTEM_CALLS else found
+
+    def pause(self, seconds: float) -> None:
+        """Remember the wait instead of waiting."""
+        self.paused_s += seconds
+
+    def heal(self) -> None:
+        """Let everything succeed from now on."""
+        self.at = self.on = ()
+
+    def _call(self, name: str, real: Callable[..., Any], *args: Any) -> Any:
+        self.calls.append(name)
+        if len(self.calls) in self.at or name in self.on:
+            if name == "close":
+                real(*args)  # Linux gives the descriptor back even where close reports an error
+            raise OSError(self.code, os.strerror(self.code))
+        return real(*args)
+
+
+_HOLD = (
+    "import fcntl, sys; lock = open(sys.argv[1], 'a+'); fcntl.flock(lock, fcntl.LOCK_EX);"
+    "print('held', flush=True); sys.stdin.read()"
+)
+
+
+@contextmanager
+def lock_held(home: Path) -> Iterator[None]:
+    """Hold a home's lock from another process for the block, with the call that hermes uses."""
+    command = [sys.executable, "-S", "-E", "-c", _HOLD, str(home / "auth.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            yield
+        finally:
+            holder.stdin.close()
+
+
+def in_another_process(code: str, *args: str | Path, **env: str) -> str:
+    """Run Python code that can import keydeck in a process of its own and return what it printed."""
+    source = Path(keydeck.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        env={"PYTHONPATH": str(source), "PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **env},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+_OVERRIDES = 0b110
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what lets root read and write everything."""
+
+
+@contextmanager
+def permissions_count() -> Iterator[None]:
+    """Make file modes count for this thread, even as root, for the block."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    before = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, before) == 0
+    effective, *rest = before
+    fewer = (ctypes.c_uint32 * 6)(effective & ~_OVERRIDES, *rest)
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, before) == 0

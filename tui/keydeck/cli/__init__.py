@@ -1,0 +1,65 @@
+"""The command line: each command is a few lines over the engine. Exit codes: 0 done, 1 refused or failed, 2 usage."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from keydeck import __version__
+from keydeck.cli.auth import auth
+from keydeck.cli.common import Place, store_options
+from keydeck.engine.errors import KeydeckError
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@store_options
+@click.option("--read-only", is_flag=True, help="Show everything, change nothing.")
+@click.option("--mask", is_flag=True, help="Start with names hidden.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Signs from ASCII only.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, for its own selection.")
+@click.option("--demo", is_flag=True, help="Open on a temporary home with invented keys that are at work.")
+@click.version_option(__version__, prog_name="keydeck")
+def keydeck(
+    place: Place,
+    *,
+    read_only: bool,
+    mask: bool,
+    ascii_only: bool,
+    no_mouse: bool,
+    demo: bool,
+) -> None:
+    """See and steer pools of LLM credentials. Without a command: the dashboard."""
+    context = click.get_current_context()
+    context.obj = place
+    if context.invoked_subcommand is not None:
+        return
+    from keydeck.cli.dashboard import open_dashboard, open_demo
+
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        raise click.UsageError("the dashboard needs a terminal; `keydeck auth list` prints to a pipe")
+    if demo:
+        code = open_demo(read_only=read_only, mask=mask, ascii_only=ascii_only, mouse=not no_mouse)
+    else:
+        code = open_dashboard(
+            place.reader(), read_only=read_only, mask=mask, ascii_only=ascii_only, mouse=not no_mouse
+        )
+    context.exit(code)
+
+
+keydeck.add_command(auth)
+
+
+def main() -> None:
+    """Run the command; an expected failure is one line on standard error."""
+    try:
+        keydeck(prog_name="keydeck")
+    except KeydeckError as error:
+        from keydeck.present.text import clean
+
+        click.echo(f"keydeck: {clean(str(error))}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more while closing.
+        sys.stderr.close()
+        sys.exit(1)

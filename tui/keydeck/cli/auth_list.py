@@ -1,0 +1,32 @@
+"""``keydeck auth list``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from keydeck.cli.common import Place, find_pool, good_snapshot, print_json, store_options
+from keydeck.present.listing import list_lines, listing
+
+
+@click.command("list")
+@click.argument("provider", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@store_options
+def command(place: Place, provider: str | None, *, as_json: bool) -> None:
+    """Show every pool, or one: what is ready, and why, since when and until when the rest is out."""
+    reader = place.reader()
+    snapshot = good_snapshot(reader)
+    if provider is not None:
+        pool = find_pool(reader, provider)
+        snapshot = replace(snapshot, pools=(pool,) if pool.rows else (), bad_pools={})
+    now = reader.clock()
+    if as_json:
+        print_json(listing(snapshot, now))
+        return
+    lines = list_lines(snapshot, now)
+    if not lines:
+        what = f"{provider} has no credential" if provider else f"no credential in {snapshot.home.path}"
+        lines = [f"{what}; keydeck auth add PROVIDER adds one"]
+    click.echo("\n".join(lines).rstrip())

@@ -1,0 +1,27 @@
+"""``keydeck auth remove``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from keydeck.cli.common import Place, find_row, operator, store_options, tell
+from keydeck.engine.errors import Refused
+from keydeck.present.text import clean
+
+
+@click.command("remove")
+@click.argument("provider")
+@click.argument("target")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_options
+def command(place: Place, provider: str, target: str, *, yes: bool) -> None:
+    """Remove the credential that TARGET names: an id, a label, or its place in the list."""
+    reader = place.reader()
+    row = find_row(reader, provider, target)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Refused("nobody here to confirm the removal; say --yes")
+        click.confirm(f"Remove {clean(row.label)} ({row.id}) from {row.provider}?", abort=True, err=True)
+    tell(operator(reader).remove(row.provider, row.id))

@@ -1,0 +1,29 @@
+"""``keydeck auth status``."""
+
+from __future__ import annotations
+
+import click
+
+from keydeck.cli.common import Place, find_pool, good_snapshot, print_json, store_options
+from keydeck.present.listing import status_lines, status_of, statuses
+
+
+@click.command("status")
+@click.argument("provider", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@store_options
+def command(place: Place, provider: str | None, *, as_json: bool) -> None:
+    """Tell which providers can be used now."""
+    reader = place.reader()
+    now = reader.clock()
+    if provider is None:
+        answers = statuses(good_snapshot(reader), now)
+    else:
+        pool = find_pool(reader, provider)
+        answers = [status_of(pool.provider, pool, now)]
+    if as_json:
+        print_json({"home": str(reader.home.path), "profile": reader.home.profile, "providers": answers})
+        return
+    click.echo(
+        "\n".join(status_lines(answers, now)) or "no provider has a credential; keydeck auth add adds one"
+    )

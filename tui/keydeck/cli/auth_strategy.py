@@ -1,0 +1,28 @@
+"""``keydeck auth strategy``."""
+
+from __future__ import annotations
+
+import click
+
+from keydeck.cli.common import Place, operator, store_options, tell
+from keydeck.engine.config import KNOWN_STRATEGIES
+from keydeck.engine.providers import canonical
+from keydeck.present.text import clean
+
+
+@click.command("strategy")
+@click.argument("provider")
+@click.argument("name", required=False)
+@store_options
+def command(place: Place, provider: str, name: str | None) -> None:
+    """Show how PROVIDER picks its next key, or set it to NAME."""
+    reader = place.reader()
+    if name is not None:
+        tell(operator(reader).set_strategy(provider, name))
+        return
+    snapshot = reader.read()
+    pool = snapshot.pool(canonical(provider)) or snapshot.pool(f"custom:{canonical(provider)}")
+    written = pool.strategy if pool else reader.config().strategy_of(canonical(provider))
+    click.echo(clean(written))
+    if written not in KNOWN_STRATEGIES:
+        click.echo(f"  unknown, read as fill_first; there are {', '.join(KNOWN_STRATEGIES)}")

@@ -1,0 +1,105 @@
+"""What the commands share: which store is meant, and how an act is told."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from keydeck.engine.acts import Done, Operator
+from keydeck.engine.credential import Row
+from keydeck.engine.home import Surroundings, locate_home
+from keydeck.engine.providers import canonical
+from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
+from keydeck.engine.targets import resolve_target
+from keydeck.present.text import clean
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which store the operator means."""
+
+    home: str | None = None
+    profile: str | None = None
+
+    def reader(self) -> HomeReader:
+        """Return a reader of that home."""
+        around = Surroundings.real()
+        return HomeReader(locate_home(self.home, self.profile, around), around=around)
+
+
+def store_options(command: F) -> F:
+    """Add ``--home`` and ``--profile`` to a command; the inner one of a command line wins."""
+
+    @functools.wraps(command)
+    def wrapped(context: click.Context, home: str | None, profile: str | None, **rest: Any) -> Any:
+        outer = context.obj if isinstance(context.obj, Place) else Place()
+        place = Place(home or outer.home, profile or outer.profile)
+        return command(place, **rest)
+
+    options = click.option(
+        "--home", metavar="FOLDER", help="The folder with auth.json [KEYDECK_HOME, HERMES_HOME]."
+    )
+    profile = click.option("--profile", metavar="NAME", help="A profile of that home.")
+    decorated: Any = options(profile(click.pass_context(wrapped)))  # type: ignore[arg-type]
+    return decorated  # type: ignore[no-any-return]
+
+
+def good_snapshot(reader: HomeReader) -> HomeSnapshot:
+    """Return the home as it is now.
+
+    Raises:
+        StoreError: auth.json cannot be read; a list of nothing would be a lie.
+    """
+    snapshot = reader.read()
+    if snapshot.trouble is not None:
+        raise snapshot.trouble
+    if snapshot.config_trouble is not None:
+        click.echo(f"keydeck: {clean(str(snapshot.config_trouble))}", err=True)
+    return snapshot
+
+
+def find_row(reader: HomeReader, provider: str, target: str) -> Row:
+    """Return the row that an id, label or place names.
+
+    Raises:
+        TargetError: none, or more than one.
+    """
+    return resolve_target(find_pool(reader, provider).rows, target)
+
+
+def find_pool(reader: HomeReader, provider: str) -> PoolSnapshot:
+    """Return a provider's pool; an empty one if it has no row."""
+    name = canonical(provider)
+    snapshot = good_snapshot(reader)
+    return snapshot.pool(name) or snapshot.pool(f"custom:{name}") or PoolSnapshot(name)
+
+
+def operator(reader: HomeReader) -> Operator:
+    """Return an operator that tells on standard error when it waits for the lock."""
+    told: list[float] = []
+
+    def waiting(waited_s: float) -> None:
+        if not told:
+            click.echo("keydeck: waiting for the lock, another process holds it …", err=True)
+        told.append(waited_s)
+
+    return Operator(reader, on_wait=waiting)
+
+
+def tell(done: Done) -> None:
+    """Print what an act did: one line, and notes below it."""
+    click.echo(clean(done.text))
+    for note in done.notes:
+        click.echo(f"  {clean(note)}")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2))

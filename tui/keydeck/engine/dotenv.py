@@ -1,0 +1,84 @@
+"""Read a home's ``.env`` as hermes does: no inline comments, no expansion (hermes-pool 2.5)."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from keydeck.engine.files import Disk, read_file
+from keydeck.engine.providers import registry
+
+
+def read_dotenv(path: Path, disk: Disk) -> dict[str, str]:
+    """Return the variables of a ``.env`` file; empty when there is none or it cannot be read."""
+    try:
+        data, _ = read_file(disk, path)
+    except OSError:
+        return {}
+    return parse_dotenv(data.decode("utf-8-sig", "replace"))
+
+
+def parse_dotenv(text: str) -> dict[str, str]:
+    """Return the variables of ``.env`` text; the last of several settings of one name wins."""
+    return dict(pair for line in text.splitlines() for pair in _settings(line))
+
+
+def _settings(line: str) -> Iterator[tuple[str, str]]:
+    line = line.strip()
+    if line.startswith("#"):
+        return
+    for part in _split_glued(line.removeprefix("export ").lstrip()):
+        name, equals, value = part.partition("=")
+        if equals and name.strip():
+            yield name.strip(), _unquoted(value.strip())
+
+
+def _split_glued(line: str) -> list[str]:
+    """Split ``A_KEY=xB_KEY=y`` where both names are known: a missing newline glued two settings."""
+    starts = [found.start() for found in _known_names().finditer(line)]
+    if len(starts) < 2 or starts[0] != 0:
+        return [line]
+    return [line[start:end] for start, end in zip(starts, [*starts[1:], len(line)], strict=True)]
+
+
+@functools.cache
+def _known_names() -> re.Pattern[str]:
+    names = {
+        name
+        for provider in registry().values()
+        for name in (*provider.key_envs, provider.base_url_env)
+        if name is not None
+    }
+    return re.compile("(?:" + "|".join(sorted(names, key=len, reverse=True)) + ")=")
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] != value[-1] or value[0] not in "\"'":
+        return value
+    inner = value[1:-1]
+    return re.sub(r'\\(["\\])', r"\1", inner) if value[0] == '"' else inner
+
+
+def without_variable(text: str, name: str) -> str:
+    """Return ``.env`` text without the lines that set `name`; every other byte stays."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        names = [found for found, _ in _settings(line.removeprefix("\ufeff"))]
+        if name not in names:
+            kept.append(line)
+        elif len(names) > 1:
+            glued = _split_glued(line.strip().removeprefix("export ").lstrip())
+            kept += [f"{part}\n" for part in glued if part.partition("=")[0] != name]
+    return "".join(kept)
+
+
+def effective_env(dotenv: Mapping[str, str], process: Mapping[str, str]) -> dict[str, str]:
+    """Merge as hermes looks up: ``.env`` first, unless it is empty or only names a 1Password item."""
+    rules = {
+        name: value
+        for name, value in dotenv.items()
+        if value and not (value.startswith("op://") and process.get(name))
+    }
+    return {**process, **rules}

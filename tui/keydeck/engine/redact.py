@@ -1,0 +1,49 @@
+"""Take secrets out of text that came from outside: first the ones we know, then what looks like one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from keydeck.engine.secret import MASK, Secret
+
+# Shorter values would cut ordinary words out of messages.
+_SHORTEST_KNOWN: Final = 6
+
+_LOOKS_SECRET: Final = re.compile(
+    r"""
+    (?P<keep>(?:bearer|basic)\s+
+      | [?&](?:key|api_key|apikey|token|access_token|auth|sig|signature)=
+      | (?:api[-_ ]?key|token|secret|password|authorization)["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?
+      | ://[^/\s:@]*:)
+    (?P<value>[^\s"'&,;<>@]{6,})
+    | \b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|ghu|ghs|github_pat|AIza|ya29|nvapi|fw|r8|AKIA)[-_.]?[A-Za-z0-9_\-]{12,}
+    | \beyJ[A-Za-z0-9_\-]{8,2000}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class Scrubber:
+    """Removes a fixed set of known secrets, and whatever looks like one, from any text."""
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        values = {secret.reveal() for secret in secrets}
+        self._known = sorted((v for v in values if len(v) >= _SHORTEST_KNOWN), key=len, reverse=True)
+        self._shortest = min(map(len, self._known), default=0)
+
+    def __repr__(self) -> str:
+        return f"Scrubber({len(self._known)} known)"
+
+    def scrub(self, text: str) -> str:
+        """Return `text` with every secret replaced by ``***``."""
+        return _LOOKS_SECRET.sub(lambda match: f"{match['keep'] or ''}{MASK}", self.scrub_known(text))
+
+    def scrub_known(self, text: str) -> str:
+        """Return `text` without the known secrets only: for labels, where a pattern could hit a name."""
+        if self._known and len(text) >= self._shortest:
+            for value in self._known:
+                if value in text:
+                    text = text.replace(value, MASK)
+        return text

@@ -1,0 +1,272 @@
+"""One look at a home: every pool with its rows, strategy and troubles. What the screens and commands show.
+
+A snapshot is immutable and holds no clock: `PoolSnapshot.at` turns it into states for a moment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.config import (
+    DEFAULT_STRATEGY,
+    EMPTY_CONFIG,
+    KNOWN_STRATEGIES,
+    Config,
+    FallbackHop,
+    read_config,
+)
+from keydeck.engine.credential import Credential, Row
+from keydeck.engine.discovery import Scene, discover, overlay
+from keydeck.engine.dotenv import effective_env, read_dotenv
+from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
+from keydeck.engine.file_store import FileStore
+from keydeck.engine.files import Disk
+from keydeck.engine.home import Home, Surroundings
+from keydeck.engine.providers import names_of
+from keydeck.engine.redact import Scrubber
+from keydeck.engine.secret import Secret
+from keydeck.engine.state import PoolState, pool_state
+from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
+from keydeck.engine.strategies import certain_pick
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """One provider's rows, in the order they are tried."""
+
+    provider: str
+    strategy: str = DEFAULT_STRATEGY
+    """As written in config.yaml; `knows_strategy` tells whether anybody follows it."""
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def knows_strategy(self) -> bool:
+        """Whether the strategy is one Keydeck knows; hermes reads any other as fill_first."""
+        return self.strategy in KNOWN_STRATEGIES
+
+    @property
+    def followed_strategy(self) -> str:
+        """The strategy that is really followed."""
+        return self.strategy if self.knows_strategy else DEFAULT_STRATEGY
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether these are the root profile's rows."""
+        return any(row.inherited for row in self.rows)
+
+    def at(self, now: float) -> PoolState:
+        """Return every row's state at `now` (epoch seconds)."""
+        return pool_state(self.provider, self.rows, now)
+
+    def next_pick(self, state: PoolState) -> str | None:
+        """Return the id of the row that the next request surely gets, or None."""
+        pick = certain_pick(self.followed_strategy, state)
+        return pick.id if pick else None
+
+
+@dataclass(frozen=True, slots=True)
+class HomeSnapshot:
+    """Everything Keydeck knows of a home at one moment."""
+
+    home: Home
+    pools: tuple[PoolSnapshot, ...] = ()
+    read_at: float = 0.0
+    """When the rows were read, in epoch seconds; old while `trouble` lasts."""
+    exists: bool = False
+    """Whether there is an auth.json."""
+    trouble: KeydeckError | None = None
+    """Why auth.json cannot be used now; the rows are the last good ones then."""
+    config_trouble: ConfigError | None = None
+    bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    fallback: tuple[FallbackHop, ...] = ()
+    duplicates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Row id → id of an earlier row of the same pool that holds the same secret."""
+    scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
+
+    def pool(self, provider: str) -> PoolSnapshot | None:
+        """Return one provider's pool, or None."""
+        return next((pool for pool in self.pools if pool.provider == provider), None)
+
+
+NO_POOLS: Final[Mapping[str, tuple[Row, ...]]] = MappingProxyType({})
+
+
+class HomeReader:
+    """Reads a home again and again; keeps the last good view when something breaks. Never writes."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        around: Surroundings | None = None,
+        disk: Disk | None = None,
+        clock: Clock = wall_clock,
+        store: Store | None = None,
+    ) -> None:
+        self.home = home
+        self.disk = disk or Disk()
+        self.clock = clock
+        self.store: Store = store or FileStore(home, disk=self.disk, clock=clock)
+        self.around = around or Surroundings.real()
+        self._root: Store | None = (
+            FileStore(home, path=home.root / "auth.json", disk=self.disk, clock=clock)
+            if home.inherits
+            else None
+        )
+        self._good = EMPTY_STORE
+        self._good_root = EMPTY_STORE
+        self._good_config = EMPTY_CONFIG
+        self._read_at = 0.0
+
+    def env(self) -> dict[str, str]:
+        """Return the environment as hermes looks it up: the home's ``.env`` first."""
+        return effective_env(read_dotenv(self.home.env_path, self.disk), self.around.env)
+
+    def config(self) -> Config:
+        """Read config.yaml.
+
+        Raises:
+            ConfigBroken: it cannot be read or understood.
+        """
+        return read_config(self.home, self.env(), self.disk)
+
+    def read(self) -> HomeSnapshot:
+        """Look at everything now; troubles are told in the snapshot, never raised."""
+        stored, trouble = self._read_store()
+        root = self._read_root()
+        env = self.env()
+        config, config_trouble = self._read_config(env)
+        scene = Scene(
+            self.home,
+            self.around,
+            env,
+            stored,
+            config,
+            config_is_known=config_trouble is None,
+            disk=self.disk,
+        )
+        offers = discover(scene)
+        pools = self._pools(scene, _with_inherited(stored, root), offers)
+        return HomeSnapshot(
+            home=self.home,
+            pools=pools,
+            read_at=self._read_at,
+            exists=stored.exists,
+            trouble=trouble,
+            config_trouble=config_trouble,
+            bad_pools=stored.bad_pools,
+            fallback=config.fallback,
+            duplicates=MappingProxyType(_duplicates(pools)),
+            scrubber=Scrubber(_all_secrets(pools, stored)),
+        )
+
+    def watched_files(self) -> tuple[Path, ...]:
+        """Return the files whose change makes a new snapshot worth while."""
+        user = self.around.user_home
+        return (
+            self.home.auth_path,
+            self.home.config_path,
+            self.home.env_path,
+            self.home.path / ".anthropic_oauth.json",
+            *([self.home.root / "auth.json"] if self.home.inherits else []),
+            user / ".claude" / ".credentials.json",
+            user / ".qwen" / "oauth_creds.json",
+        )
+
+    def watched_folders(self) -> tuple[Path, ...]:
+        """Return the folders in which the stores and config.yaml are replaced, behind any symlink too."""
+        files = (self.home.auth_path, self.home.config_path, self.home.root / "auth.json")
+        folders = {path.parent for path in files} | {Path(os.path.realpath(path)).parent for path in files}
+        return tuple(sorted(folders))
+
+    def _read_store(self) -> tuple[StoreSnapshot, StoreError | None]:
+        try:
+            self._good = self.store.snapshot()
+        except StoreError as error:
+            return self._good, error
+        self._read_at = self.clock()
+        return self._good, None
+
+    def _read_root(self) -> StoreSnapshot:
+        """Read what shows through from the root; it is a fallback, so its troubles only freeze it."""
+        if self._root is None:
+            return EMPTY_STORE
+        try:
+            self._good_root = self._root.snapshot()
+        except StoreError:
+            return self._good_root
+        return self._good_root
+
+    def _read_config(self, env: Mapping[str, str]) -> tuple[Config, ConfigError | None]:
+        try:
+            self._good_config = read_config(self.home, env, self.disk)
+        except ConfigError as error:
+            return self._good_config, error
+        return self._good_config, None
+
+    @staticmethod
+    def _pools(
+        scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
+    ) -> tuple[PoolSnapshot, ...]:
+        lists = {
+            provider: overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
+            for provider in dict.fromkeys((*stored, *offers))  # the file's order, which is the operator's
+        }
+        return tuple(
+            PoolSnapshot(provider, _strategy(scene.config, provider, rows), rows)
+            for provider, rows in lists.items()
+            if rows
+        )
+
+
+def _with_inherited(own: StoreSnapshot, root: StoreSnapshot) -> Mapping[str, tuple[Row, ...]]:
+    """Let the root's rows show through where the profile has none (hermes-pool 1.2)."""
+    from dataclasses import replace
+
+    shining = {
+        provider: tuple(replace(row, inherited=True) for row in rows)
+        for provider, rows in root.pools.items()
+        if not own.pools.get(provider)
+    }
+    return {**own.pools, **shining}
+
+
+def _strategy(config: Config, provider: str, rows: tuple[Row, ...]) -> str:
+    """Return what config.yaml says under the pool key that hermes uses for these rows (hermes-pool 2.2)."""
+    keys = dict.fromkeys([*(row.stored_under for row in rows), *names_of(provider)])
+    written = (config.strategies[key] for key in keys if key in config.strategies)
+    return next(written, DEFAULT_STRATEGY)
+
+
+def _duplicates(pools: tuple[PoolSnapshot, ...]) -> dict[str, str]:
+    twins: dict[str, str] = {}
+    for pool in pools:
+        first: dict[Secret, str] = {}
+        for row in pool.rows:
+            if isinstance(row, Credential) and row.access_token:
+                elder = first.setdefault(row.access_token, row.id)
+                if elder != row.id:
+                    twins[row.id] = elder
+    return twins
+
+
+def _all_secrets(pools: tuple[PoolSnapshot, ...], stored: StoreSnapshot) -> list[Secret]:
+    from keydeck.engine.credential import is_secret_key
+
+    found = [
+        secret for pool in pools for row in pool.rows if isinstance(row, Credential) for secret in row.secrets
+    ]
+    blocks = [dict(block) for block in stored.logins.values()]
+    while blocks:
+        for key, value in blocks.pop().items():
+            if isinstance(value, dict):
+                blocks.append(value)
+            elif isinstance(value, str) and is_secret_key(key):
+                found.append(Secret(value))
+    return found

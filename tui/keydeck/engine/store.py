@@ -1,0 +1,109 @@
+"""What a store promises, whatever it is made of. Pools, the command line and the dashboard know only this.
+
+- `Store.snapshot` never waits for a lock and never writes. It raises a `StoreError` rather than call
+  something unreadable empty.
+- `Store.transaction` is the only way to change anything: it holds the lock, reads again, and applies changes
+  to exactly the rows and fields that were named.
+- `Store.changed` is cheap enough to be asked before every pick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from keydeck.engine.credential import Row
+from keydeck.engine.home import Home
+
+LOCK_TIMEOUT_S: Final = 15.0
+"""How long hermes and we wait for the lock, in seconds (hermes-pool 1.9)."""
+
+WaitNotice = Callable[[float], None]
+"""Called with the seconds waited so far, first after 0.3 s, then about once a second."""
+
+
+def ignore_wait(_waited_s: float) -> None:
+    """Tell nobody about waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSnapshot:
+    """What was in the store at one moment. Pools are by canonical provider."""
+
+    pools: Mapping[str, tuple[Row, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Pool keys whose value is no list of rows, and why they are not shown."""
+    logins: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    """The ``providers`` blocks (hermes-pool 1.6). They hold raw tokens: never print them."""
+    active_provider: str | None = None
+    suppressed: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Sources the operator removed, by canonical provider."""
+    exists: bool = False
+    """False while nobody has written the store yet."""
+
+
+EMPTY_STORE: Final = StoreSnapshot()
+
+
+class Transaction(Protocol):
+    """Changes to a store, gathered under its lock and written together. Rows are addressed by id."""
+
+    def snapshot(self) -> StoreSnapshot:
+        """Return the store as it is under the lock, with the changes made so far."""
+
+    def update_row(self, pool_key: str, row_id: str, fields: Mapping[str, Any]) -> None:
+        """Set exactly these fields of one stored row.
+
+        Raises:
+            TargetError: the row is gone.
+        """
+
+    def add_row(self, pool_key: str, row: Mapping[str, Any]) -> None:
+        """Append one row to a pool."""
+
+    def remove_row(self, pool_key: str, row_id: str) -> None:
+        """Take one row out.
+
+        Raises:
+            TargetError: the row is gone.
+        """
+
+    def suppress(self, pool_key: str, source: str) -> None:
+        """Remember that the operator does not want this source (hermes-pool 1.7)."""
+
+    def unsuppress(self, pool_key: str) -> None:
+        """Lift every suppression of a pool."""
+
+    def forget_login(self, provider: str) -> None:
+        """Drop a provider's OAuth block."""
+
+
+class Store(Protocol):
+    """Where the pools of one home live."""
+
+    @property
+    def home(self) -> Home:
+        """The home this store belongs to, for its whole life."""
+
+    def snapshot(self) -> StoreSnapshot:
+        """Read the store.
+
+        Raises:
+            StoreError: it cannot be read or understood.
+        """
+
+    def changed(self) -> bool:
+        """Tell whether the store differs from what `snapshot` last saw."""
+
+    def transaction(
+        self, *, timeout_s: float = LOCK_TIMEOUT_S, on_wait: WaitNotice = ignore_wait
+    ) -> AbstractContextManager[Transaction]:
+        """Lock, read again, collect changes, write them in one step when the block ends without an error.
+
+        Raises:
+            LockBusy: the lock was not free within `timeout_s` seconds; nothing was changed.
+            StoreError: the store cannot be read or written; nothing was changed.
+        """

@@ -1,0 +1,1 @@
+"""Snapshots over time. No Textual here."""

@@ -1,0 +1,1 @@
+"""From state to text: what a person reads. Pure, and without any screen library."""

@@ -1,0 +1,115 @@
+"""The selected credential in full: what it is, why it is out, since and until when, and what helps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keydeck.engine.credential import Credential
+from keydeck.engine.snapshot import PoolSnapshot
+from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.present.panes import since_text
+from keydeck.present.rows import Context, KeyRow, row_glyph, row_role, why_text
+from keydeck.present.spans import Line, Role, Span, fit_line
+from keydeck.present.text import clean, clock_time, duration, width
+
+CARD_LINES: Final = 6
+
+
+def card_lines(
+    pool: PoolSnapshot, state: PoolState, row: KeyRow, now: float, cells: int, context: Context
+) -> tuple[Line, ...]:
+    """Return a framed card of six lines about one row, each exactly `cells` wide."""
+    glyphs = context.glyphs
+    found = next((item for item in state.rows if item.id == row.id), None)
+    if found is None:
+        return ()
+    sign = Span(f"{row_glyph(row, now, glyphs)} ", row_role(row, now))
+    inner = (
+        (Span(_origin(pool, found, context), Role.MUTED),),
+        (sign, Span(_situation(pool, state, found, row, now))),
+        (Span("  " + (why_text(found, context) or _facts(row, now)), Role.MUTED),),
+        _advice_line(pool, found),
+    )
+    head = (Span(f"{glyphs.corners[0]}{glyphs.rule} ", Role.FAINT), Span(row.label, Role.STRONG), Span(" "))
+    rest = max(cells - width(row.label) - 5, 0)
+    top = fit_line((*head, Span(glyphs.rule * rest, Role.FAINT)), cells - 1, glyphs.rule)
+    side = Span(glyphs.side, Role.FAINT)
+    body = tuple(
+        (side, Span(" "), *fit_line(line, max(cells - 4, 0), glyphs.ellipsis), Span(" "), side)
+        for line in inner
+    )
+    bottom = Span(glyphs.corners[2] + glyphs.rule * max(cells - 2, 0) + glyphs.corners[3], Role.FAINT)
+    return ((*top, Span(glyphs.corners[1], Role.FAINT)), *body, (bottom,))
+
+
+def _origin(pool: PoolSnapshot, found: RowState, context: Context) -> str:
+    row = found.row
+    if not isinstance(row, Credential):
+        return f"{clean(pool.provider)}, id {row.id}"
+    kind = "API key" if row.auth_type == "api_key" else f"{clean(row.auth_type)} login"
+    place = [item.id for item in pool.rows].index(row.id) + 1
+    parts = [
+        clean(pool.provider),
+        f"id {clean(row.id)}",
+        f"{kind} from {clean(row.source) if not context.masked else clean(row.source.partition(':')[0])}",
+        f"place {place} of {len(pool.rows)}",
+    ]
+    if not row.stored:
+        parts.append("offered, not stored yet")
+    if row.inherited:
+        parts.append("the root profile's")
+    if row.base_url and not context.masked:
+        parts.append(clean(context.scrubber.scrub(row.base_url)))
+    return f" {context.glyphs.dot} ".join(parts)
+
+
+def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float) -> str:
+    health = found.health
+    if health.kind is HealthKind.COOLING and health.until is not None:
+        ends = f"{clock_time(health.until, now)}, {duration(health.until - now)} left"
+        return f"cooling until {ends}; since {since_text(health.since, now)}"
+    if health.is_usable:
+        following = pool.next_pick(state)
+        if following == row.id:
+            return "ready; the next request goes here"
+        if following is None:
+            return f"ready; the next request goes to any of {len(state.usable)}"
+        return "ready; waits for its turn"
+    since = f", since {since_text(health.since, now)}" if health.since is not None else ""
+    return f"{row.word}{since}"
+
+
+def _facts(row: KeyRow, now: float) -> str:
+    facts = f"{row.requests} requests"
+    if row.token_ends is not None:
+        facts += f"; its token lasts {duration(row.token_ends - now)}"
+    return facts
+
+
+def _advice_line(pool: PoolSnapshot, found: RowState) -> Line:
+    advice = _advice(pool, found)
+    return (Span("  do  ", Role.ACCENT), Span(advice)) if advice else ()
+
+
+def _advice(pool: PoolSnapshot, found: RowState) -> str:
+    """Return the least drastic act that helps."""
+    row, kind, provider = found.row, found.health.kind, clean(pool.provider)
+    if row.inherited:
+        return "act on it with --profile default" if not found.health.is_usable else ""
+    if kind is HealthKind.COOLING:
+        return f"wait; if the provider has lifted it: keydeck auth reset {provider} {clean(row.id)}"
+    if kind is HealthKind.NEEDS_LOGIN:
+        return _login_advice(provider, row)
+    if kind is HealthKind.BAD_ROW:
+        return "mend this row in auth.json by hand; the others are not affected"
+    if kind is HealthKind.NO_SECRET:
+        if found.health.why and found.health.why.startswith("token"):
+            return "nothing; if it stays so, log in again with hermes"
+        return "set the variable where the agent runs, or remove the row"
+    return ""
+
+
+def _login_advice(provider: str, row: object) -> str:
+    if isinstance(row, Credential) and row.auth_type == "api_key":
+        return f"add a new key with keydeck auth add {provider}, then remove this one"
+    return f"log in again: hermes auth add {provider}; waiting does not help"

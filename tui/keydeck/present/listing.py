@@ -1,0 +1,204 @@
+"""Pools as plain text and as JSON, for pipes and scripts.
+
+JSON is built from the fields named here and from nothing else (demand 4, "JSON / status").
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from keydeck.engine.credential import Credential
+from keydeck.engine.discovery import pool_name
+from keydeck.engine.redact import Scrubber
+from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
+from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.present.glyphs import ASCII
+from keydeck.present.rows import Context, label_text, source_text, why_text
+from keydeck.present.text import clean, clock_time, duration, fit, width
+
+_WORDS: Final = {
+    HealthKind.READY: "ready",
+    HealthKind.PROBING: "probing",
+    HealthKind.COOLING: "cooling",
+    HealthKind.NEEDS_LOGIN: "log in again",
+    HealthKind.PAUSED: "paused",
+    HealthKind.NO_SECRET: "no secret",
+    HealthKind.BAD_ROW: "bad row",
+}
+
+
+def listing(snapshot: HomeSnapshot, now: float) -> dict[str, Any]:
+    """Return what ``keydeck auth list --json`` prints; times are epoch seconds."""
+    return {
+        "home": str(snapshot.home.path),
+        "profile": snapshot.home.profile,
+        "pools": [_pool(snapshot, pool, pool.at(now)) for pool in snapshot.pools],
+    }
+
+
+def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[str, Any]:
+    following = pool.next_pick(state)
+    return {
+        "provider": pool.provider,
+        "strategy": pool.strategy,
+        "ready": len(state.usable),
+        "total": len(state.rows),
+        "next_ready_at": state.next_ready_at,
+        "credentials": [_credential(snapshot, row, following) for row in state.rows],
+    }
+
+
+def _credential(snapshot: HomeSnapshot, state: RowState, following: str | None) -> dict[str, Any]:
+    row, health, scrubber = state.row, state.health, snapshot.scrubber
+    if not isinstance(row, Credential):
+        row = Credential(
+            id=row.id,
+            provider=row.provider,
+            label=row.label,
+            auth_type="",
+            source="",
+            inherited=row.inherited,
+        )
+    return {
+        "id": row.id,
+        "label": scrubber.scrub_known(row.label),
+        "auth_type": row.auth_type,
+        "source": row.source,
+        "stored": row.stored,
+        "inherited": row.inherited,
+        "priority": row.priority,
+        "base_url": scrubber.scrub(row.base_url) if row.base_url else None,
+        "health": health.kind.value,
+        "status_code": row.last_error_code,
+        "reason": _scrubbed(row.last_error_reason, scrubber) or health.why,
+        "message": _scrubbed(row.last_error_message, scrubber),
+        "since": health.since,
+        "until": health.until,
+        "request_count": row.request_count,
+        "token_expires_at": state.token_expires_at,
+        "duplicate_of": snapshot.duplicates.get(row.id),
+        "next_pick": row.id == following,
+        "fingerprint": row.fingerprint,
+    }
+
+
+def _scrubbed(text: str | None, scrubber: Scrubber) -> str | None:
+    return scrubber.scrub(text) if text else None
+
+
+def list_lines(snapshot: HomeSnapshot, now: float) -> list[str]:
+    """Return what ``keydeck auth list`` prints: a line a pool, a line a credential, and why each is out."""
+    context = Context(ASCII, snapshot.scrubber)
+    lines: list[str] = []
+    for pool in snapshot.pools:
+        state = pool.at(now)
+        lines += [f"{clean(pool.provider)}  {pool_sentence(state, now)}  {_strategy(pool)}"]
+        lines += _table(snapshot, pool, state, now, context)
+        lines.append("")
+    lines += [f"pool {clean(name)} cannot be shown: {clean(why)}" for name, why in snapshot.bad_pools.items()]
+    return lines
+
+
+def _table(
+    snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState, now: float, context: Context
+) -> list[str]:
+    following = pool.next_pick(state)
+    labels = {row.id: label_text(row.row.label, context.scrubber) for row in state.rows}
+    widest = min(max((width(label) for label in labels.values()), default=0), 36)
+    lines = []
+    for place, row in enumerate(state.rows, 1):
+        mark = "->" if row.id == following else "  "
+        kind, source, count = "", "", 0
+        if isinstance(row.row, Credential):
+            kind = "key" if row.row.auth_type == "api_key" else clean(row.row.auth_type)
+            source, count = source_text(row.row), row.row.request_count
+        said = _situation(row, now, context) + _badges(snapshot, row, labels)
+        lines.append(
+            f"  {mark} {place:>2}  {fit(row.id, 8)}  {fit(labels[row.id], widest)}  {kind:<5}  "
+            f"{fit(source, 12)}  {count:>7}  {said}"
+        )
+    return lines
+
+
+def _situation(row: RowState, now: float, context: Context) -> str:
+    health = row.health
+    parts = [_WORDS[health.kind]]
+    if health.until is not None:
+        parts.append(f"until {clock_time(health.until, now)} ({duration(health.until - now)} left)")
+    if health.since is not None and not health.is_usable:
+        parts.append(f"since {clock_time(health.since, now)}")
+    said = ", ".join(parts)
+    why = why_text(row, context)
+    return f"{said}: {why}" if why else said
+
+
+def _badges(snapshot: HomeSnapshot, row: RowState, labels: dict[str, str]) -> str:
+    badges = ""
+    if row.id in snapshot.duplicates:
+        elder = snapshot.duplicates[row.id]
+        badges += f" [same key as {labels.get(elder, elder)}]"
+    if row.row.inherited:
+        badges += " [inherited]"
+    if isinstance(row.row, Credential) and not row.row.stored:
+        badges += " [offered]"
+    return badges
+
+
+def pool_sentence(state: PoolState, now: float) -> str:
+    """Return a pool in words: ``2 of 5 ready, next back in 14m``."""
+    said = f"{len(state.usable)} of {len(state.rows)} ready"
+    if state.next_ready_at is not None:
+        said += f", next back in {duration(state.next_ready_at - now)}"
+    return said
+
+
+def _strategy(pool: PoolSnapshot) -> str:
+    known = "" if pool.knows_strategy else " (unknown, read as fill_first)"
+    return clean(pool.strategy) + known
+
+
+# --- status ------------------------------------------------------------------------------------------------
+
+
+def statuses(snapshot: HomeSnapshot, now: float) -> list[dict[str, Any]]:
+    """Return, for each provider, whether it can be used now: the question a model picker asks."""
+    return [status_of(pool.provider, pool, now) for pool in snapshot.pools]
+
+
+def status_of(provider: str, pool: PoolSnapshot | None, now: float) -> dict[str, Any]:
+    """Return one provider's answer; ``absent`` when it has no credential at all.
+
+    `state` is the best that any row can say: ready, cooling, needs_login, paused, no_secret, bad_row or absent.
+    """
+    state = pool.at(now) if pool else PoolState(provider)
+    order = (
+        HealthKind.COOLING,
+        HealthKind.PAUSED,
+        HealthKind.NEEDS_LOGIN,
+        HealthKind.NO_SECRET,
+        HealthKind.BAD_ROW,
+    )
+    best = "ready" if state.usable else next((kind.value for kind in order if state.count(kind)), "absent")
+    return {
+        "provider": provider,
+        "name": pool_name(provider),
+        "usable": bool(state.usable),
+        "state": best,
+        "ready": len(state.usable),
+        "total": len(state.rows),
+        "next_ready_at": state.next_ready_at,
+    }
+
+
+def status_lines(answers: list[dict[str, Any]], now: float) -> list[str]:
+    """Return what ``keydeck auth status`` prints."""
+    widest = max((width(clean(answer["provider"])) for answer in answers), default=0)
+    lines = []
+    for answer in answers:
+        said = f"{answer['state'].replace('_', ' ')}, {answer['ready']} of {answer['total']} ready"
+        if answer["state"] == "absent":
+            said = "absent, no credential"
+        if answer["next_ready_at"] is not None:
+            said += f", next back in {duration(answer['next_ready_at'] - now)}"
+        lines.append(f"{fit(clean(answer['provider']), widest)}  {said}")
+    return lines

@@ -1,0 +1,221 @@
+"""A pool as a pane: title, rows, strategy; and the bars around the panes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from keydeck.engine.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
+from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
+from keydeck.engine.state import HealthKind, PoolState
+from keydeck.present.glyphs import Glyphs
+from keydeck.present.rows import TOKEN_WARNING_S, Context, KeyRow, key_rows
+from keydeck.present.spans import Line, Role, Span, between, fit_line, line_width
+from keydeck.present.text import clean, clock_time, cut_head, duration
+
+
+@dataclass(frozen=True, slots=True)
+class PaneView:
+    """Everything a pane draws, but for the clock."""
+
+    provider: str
+    name: str
+    strategy: str
+    rows: tuple[KeyRow, ...]
+    ready: int
+    back_at: float | None
+    """When the next row is back, while none is ready."""
+    falls_to: str
+    """The pool that serves meanwhile, by the fallback chain."""
+    note: str
+    changes_at: float | None
+    """The next moment at which a row's state changes by the clock alone."""
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether any row cannot be used."""
+        return self.ready < len(self.rows)
+
+
+def pane_views(snapshot: HomeSnapshot, now: float, context: Context) -> tuple[PaneView, ...]:
+    """Return a pane for every pool, as it stands at `now` (epoch seconds)."""
+    states = {pool.provider: pool.at(now) for pool in snapshot.pools}
+    return tuple(_pane(snapshot, pool, states, now, context) for pool in snapshot.pools)
+
+
+def _pane(
+    snapshot: HomeSnapshot, pool: PoolSnapshot, states: dict[str, PoolState], now: float, context: Context
+) -> PaneView:
+    state = states[pool.provider]
+    ready = len(state.usable)
+    return PaneView(
+        provider=pool.provider,
+        name=clean(pool.provider),
+        strategy=clean(pool.strategy) + ("" if pool.knows_strategy else " (unknown)"),
+        rows=key_rows(pool, state, snapshot, context),
+        ready=ready,
+        back_at=None if ready else state.next_ready_at,
+        falls_to="" if ready else _fallback(snapshot, pool.provider, states),
+        note=_note(pool, ready),
+        changes_at=_changes_at(state, now),
+    )
+
+
+def _fallback(snapshot: HomeSnapshot, provider: str, states: dict[str, PoolState]) -> str:
+    """Return the first hop of the fallback chain, other than this pool, that can serve."""
+    for hop in snapshot.fallback:
+        state = states.get(hop.provider)
+        if hop.provider != provider and state is not None and state.usable:
+            return clean(hop.provider)
+    return ""
+
+
+def _note(pool: PoolSnapshot, ready: int) -> str:
+    if pool.is_inherited:
+        return "from the root profile, read-only"
+    if ready and pool.followed_strategy == "random":
+        return f"any of {ready}"
+    return "no rotation with 1 key" if ready and len(pool.rows) == 1 else ""
+
+
+def _changes_at(state: PoolState, now: float) -> float | None:
+    moments = [row.health.until for row in state.rows if row.health.until is not None]
+    for row in state.rows:
+        if row.token_expires_at is not None:
+            moments += [row.token_expires_at, row.token_expires_at - TOKEN_WARNING_S]
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+# --- lines -------------------------------------------------------------------------------------------------
+
+
+def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
+    """Return a pane's headline: name, ready of total, and what helps while nothing is ready."""
+    total = len(pane.rows)
+    role = Role.READY if pane.ready == total else Role.COOLING if pane.ready else Role.DEAD
+    spans = [Span(pane.name, Role.STRONG), Span("  "), Span(f"{pane.ready}/{total} ready", role)]
+    if pane.back_at is not None:
+        spans.append(Span(f"  back in {duration(pane.back_at - now)}", Role.MUTED))
+    if pane.falls_to:
+        spans.append(Span(f" {glyphs.arrow} {pane.falls_to}", Role.MUTED))
+    if pane.note:
+        spans.append(Span(f"  {pane.note}", Role.MUTED))
+    return tuple(spans)
+
+
+def header_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_focus: bool) -> Line:
+    """Return the one line that stands for the frame where lines are scarce."""
+    head = (Span(glyphs.focus if has_focus else " ", Role.ACCENT), *title(pane, now, glyphs), Span(" "))
+    strategy = (Span(f" {pane.strategy}", Role.ACCENT),)
+    room = cells - line_width(head) - line_width(strategy)
+    if room < 0:
+        return between(
+            fit_line(head, max(cells - line_width(strategy), 0), glyphs.ellipsis), strategy, cells, ""
+        )
+    return (*head, Span(glyphs.rule * room, Role.FAINT), *strategy)
+
+
+def top_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, edge: Role) -> Line:
+    """Return the upper edge of a framed pane, with the title in it."""
+    room = cells - 5  # corner, rule, blank before; blank and corner behind
+    head = title(pane, now, glyphs)
+    if line_width(head) > room:
+        head = fit_line(head, max(room, 0), glyphs.ellipsis)
+    rest = cells - 5 - line_width(head)
+    return (
+        Span(f"{glyphs.corners[0]}{glyphs.rule} ", edge),
+        *head,
+        Span(f" {glyphs.rule * rest}{glyphs.corners[1]}", edge),
+    )
+
+
+def bottom_line(pane: PaneView, cells: int, glyphs: Glyphs, *, edge: Role) -> Line:
+    """Return the lower edge of a framed pane, with the strategy in it."""
+    words = f" {pane.strategy} {glyphs.menu} "
+    rest = cells - 3 - len(words)
+    if rest < 0:
+        return (Span(glyphs.corners[2] + glyphs.rule * (cells - 2) + glyphs.corners[3], edge),)
+    return (
+        Span(glyphs.corners[2] + glyphs.rule * rest, edge),
+        Span(words, Role.ACCENT),
+        Span(f"{glyphs.rule}{glyphs.corners[3]}", edge),
+    )
+
+
+_SUMMARY: Final = (
+    ((HealthKind.READY, HealthKind.PROBING), "ready", Role.READY),
+    ((HealthKind.COOLING,), "cooling", Role.COOLING),
+    ((HealthKind.NEEDS_LOGIN,), "log in", Role.DEAD),
+    ((HealthKind.PAUSED,), "paused", Role.PAUSED),
+    ((HealthKind.NO_SECRET,), "no secret", Role.ABSENT),
+    ((HealthKind.BAD_ROW,), "bad", Role.DEAD),
+)
+
+
+def status_line(
+    place: str,
+    panes: Iterable[PaneView],
+    cells: int,
+    glyphs: Glyphs,
+    *,
+    watching: str,
+    flags: tuple[str, ...] = (),
+) -> Line:
+    """Return the bar on top: the store, what is up with all keys, and how fresh the view is.
+
+    Args:
+        place: the home as people write it, with its profile.
+        panes: all pools.
+        cells: width of the bar.
+        glyphs: the signs to use.
+        watching: ``live``, or how else changes are noticed.
+        flags: modes that are on, such as ``read-only``.
+    """
+    badge = Span(" keydeck ", Role.BADGE)
+    freshness = Role.READY if watching == "live" else Role.COOLING
+    fresh = (Span(f"{glyphs.live} {watching}", freshness), Span(" "))
+    room = cells - line_width((badge, *fresh))
+    counts: list[Span] = []
+    for count in _counts(panes):
+        if line_width((*counts, count)) + 2 <= room:
+            counts += [count, Span("  ")]
+    modes = tuple(Span(f" {flag} ", Role.PAUSED) for flag in flags)
+    left = cells - line_width((badge, *modes, *counts, *fresh)) - 2
+    where = Span(f" {cut_head(clean(place), left, mark=glyphs.ellipsis)} ", Role.MUTED)
+    return between((badge, *modes, where), (*counts, *fresh), cells, glyphs.ellipsis)
+
+
+def _counts(panes: Iterable[PaneView]) -> list[Span]:
+    kinds = [row.kind for pane in panes for row in pane.rows]
+    counts = [(sum(kind in members for kind in kinds), word, role) for members, word, role in _SUMMARY]
+    return [Span(f"{count} {word}", role) for count, word, role in counts if count or word == "ready"]
+
+
+def banner(snapshot: HomeSnapshot, now: float) -> str:
+    """Return what is wrong with the store or config.yaml, in one line; empty when all is well."""
+    trouble = snapshot.trouble
+    if trouble is not None:
+        what = getattr(trouble, "reason", str(trouble))
+        if isinstance(trouble, StoreTooNew | StoreReadOnly):
+            return f"auth.json: {clean(what)}. Writes are off."
+        repair = (
+            " Mend it or restore a copy from keydeck/backups." if isinstance(trouble, StoreCorrupt) else ""
+        )
+        age = duration(now - snapshot.read_at) if snapshot.read_at else ""
+        shown = f"Showing the last good copy, {age} old." if age else "Nothing could be read yet."
+        return f"auth.json: {clean(what)}. {shown} Writes are off.{repair}"
+    if snapshot.config_trouble is not None:
+        return f"config.yaml: {clean(snapshot.config_trouble.reason)}. Strategies and endpoints may be stale."
+    if snapshot.bad_pools:
+        name, reason = next(iter(snapshot.bad_pools.items()))
+        more = f" and {len(snapshot.bad_pools) - 1} more" if len(snapshot.bad_pools) > 1 else ""
+        return f"auth.json: pool {clean(name)}{more} cannot be shown: {clean(reason)}."
+    return ""
+
+
+def since_text(epoch_s: float | None, now: float) -> str:
+    """Return a point in the past with how long ago it was."""
+    if epoch_s is None:
+        return "unknown"
+    return f"{clock_time(epoch_s, now)} ({duration(now - epoch_s)} ago)"

@@ -1,0 +1,122 @@
+"""Text for a terminal: hostile strings made harmless, widths measured, durations written.
+
+Everything from a store passes through `clean` once, here, before anything draws it.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+ELLIPSIS: Final = "…"
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86400
+# Categories that draw nothing of their own or steer the terminal: controls, bidi and joiners, surrogates,
+# private use, unassigned, line and paragraph separators.
+_INERT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
+_HOSTILE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Beyond this nobody reads on, and cleaning would cost time on every draw.
+LONGEST: Final = 2000
+
+
+@lru_cache(maxsize=8192)
+def clean(text: str) -> str:
+    """Return `text` on one line, without control, bidi or invisible characters, in composed form.
+
+    White space of any kind becomes one blank; the result is at most 2,000 characters.
+    """
+    if text.isascii() and text.isprintable() and len(text) <= LONGEST:
+        return text.strip()
+    text = unicodedata.normalize("NFC", text[: LONGEST * 2])
+    spaced = "".join(" " if char.isspace() else char for char in text)
+    plain = "".join(char for char in spaced if unicodedata.category(char) not in _HOSTILE)
+    return _few_marks(" ".join(plain.split()))[:LONGEST]
+
+
+def _few_marks(text: str) -> str:
+    """Drop combining marks that pile up: more than two on one letter reach into other lines."""
+    kept: list[str] = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if marks <= 2:
+            kept.append(char)
+    return "".join(kept)
+
+
+def width(text: str) -> int:
+    """Return how many terminal cells `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_char_width, text))
+
+
+@lru_cache(maxsize=4096)
+def _char_width(char: str) -> int:
+    if unicodedata.category(char) in _INERT:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, cells: int, *, mark: str = ELLIPSIS) -> str:
+    """Return `text` in at most `cells` cells; what is missing shows as an ellipsis."""
+    if width(text) <= cells:
+        return text
+    if cells < 1:
+        return ""
+    kept, used = [], width(mark)
+    for char in text:
+        used += _char_width(char)
+        if used > cells:
+            break
+        kept.append(char)
+    return "".join(kept).rstrip() + mark
+
+
+def cut_head(text: str, cells: int, *, mark: str = ELLIPSIS) -> str:
+    """Return the end of `text` in at most `cells` cells: of a path, the part that tells it from others."""
+    return cut(text[::-1], cells, mark=mark[::-1])[::-1]
+
+
+def fit(text: str, cells: int, *, right: bool = False, mark: str = ELLIPSIS) -> str:
+    """Return `text` in exactly `cells` cells, padded left or right."""
+    text = cut(text, cells, mark=mark)
+    gap = " " * (cells - width(text))
+    return gap + text if right else text + gap
+
+
+def duration(seconds: float) -> str:
+    """Return a wait as people say it: ``58s``, ``41m07s``, ``22h10m``, ``3d04h``. Never below zero, rounded up."""
+    whole = max(0, math.ceil(seconds))
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02d}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02d}m"
+    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02d}h"
+
+
+def clock_time(epoch_s: float, now: float) -> str:
+    """Return a point in local time: the hour today, with its day within a week, with its date beyond."""
+    try:
+        then, today = datetime.fromtimestamp(epoch_s), datetime.fromtimestamp(now)
+    except (ValueError, OverflowError, OSError):
+        return "some day"
+    if then.date() == today.date():
+        return f"{then:%H:%M:%S}"
+    return f"{then:%a %H:%M}" if abs(epoch_s - now) < 6 * _DAY else f"{then:%Y-%m-%d}"
+
+
+def grouped(number: int) -> str:
+    """Return a count with commas; beyond seven digits with a letter, so that columns hold."""
+    if number < 10_000_000:
+        return f"{number:,}"
+    for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
+        if number >= size:
+            return f"{number / size:.1f}{letter}" if number < size * 10**4 else "many"
+    return "many"
