@@ -368,3 +368,26 @@ async def test_a_wide_label_column_leaves_room_for_everything_else(home: Path) -
     write_store(home, {"openrouter": [a_key("aaa001", "n" * 80, **benched(402, until=NOW + 79_800))]})
     async with running(home, (80, 24)) as ui:
         assert "…" in ui.line("nnnn") and "22h10m 402" in ui.line("nnnn")
+
+
+async def test_pools_come_go_and_change_places(home: Path) -> None:
+    """Panes follow the store's order; a pool that leaves and comes back is there once."""
+    one, two, three = keys("aaa001"), keys("bbb001"), keys("ccc001")
+    write_store(home, {"openrouter": one, "deepseek": two, "zai": three})
+    async with running(home, (80, 24)) as ui:
+
+        def panes() -> list[str]:
+            return [line.removeprefix("▌").split()[0] for line in ui.lines if line.endswith("fill_first")]
+
+        assert panes() == ["openrouter", "deepseek", "zai"]
+        write_store(home, {"zai": three, "openrouter": one})
+        await ui.reload()
+        assert panes() == ["zai", "openrouter"]
+        write_store(home, {"deepseek": two, "zai": three, "openrouter": one})
+        await ui.reload()
+        assert panes() == ["deepseek", "zai", "openrouter"]
+        write_store(home, {})
+        await ui.reload()
+        write_store(home, {"openrouter": one, "zai": three})
+        await ui.reload()
+        assert panes() == ["openrouter", "zai"]

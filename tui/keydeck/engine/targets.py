@@ -21,7 +21,7 @@ def resolve_target(rows: Sequence[Row], target: str) -> Row:
         return _only(by_id, wanted)
     if by_label := [row for row in rows if row.label.strip().lower() == wanted.lower()]:
         return _only(by_label, wanted)
-    if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(rows):
+    if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and 1 <= int(wanted) <= len(rows):
         return rows[int(wanted) - 1]
     raise TargetError(f"no credential {wanted!r} here; `keydeck auth list` shows ids and labels")
 

@@ -46,19 +46,25 @@ class PoolsScreen(Screen[None]):
         self._cursor: tuple[str, str] | None = None
         self._only_problems = False
         self._changes_at: float | None = None
+        self._pane_of: dict[str, PoolPane] = {}
+        self._banner = FixedLines(id="banner")
+        self._status_bar = FixedLines(id="status-bar")
+        self._empty = FixedLines(id="empty")
+        self._box = VerticalScroll(id="panes")
+        self._box.can_focus = False
+        self._card = FixedLines(id="key-card")
+        self._key_bar = KeyBar()
 
     # --- building --------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
         """Lay out the bars and an empty list of panes."""
-        yield FixedLines(id="banner")
-        yield FixedLines(id="status-bar")
-        yield FixedLines(id="empty")
-        panes = VerticalScroll(id="panes")
-        panes.can_focus = False
-        yield panes
-        yield FixedLines(id="key-card")
-        yield KeyBar()
+        yield self._banner
+        yield self._status_bar
+        yield self._empty
+        yield self._box
+        yield self._card
+        yield self._key_bar
 
     def on_mount(self) -> None:
         """Draw what the app has read already."""
@@ -77,6 +83,8 @@ class PoolsScreen(Screen[None]):
 
     def tick(self, now: float) -> None:
         """Move the clocks on screen; rows whose wait is over change their state."""
+        if not self.is_mounted:
+            return
         if self._changes_at is not None and now >= self._changes_at:
             self._paint()
             return
@@ -111,30 +119,36 @@ class PoolsScreen(Screen[None]):
         longest = max((longest_label(view.rows) for view in self._views), default=0)
         look = PaneLook(self._deck.glyphs, self._is_tall(), longest, cursor_mark=self._deck.needs_cursor_mark)
         views = self._shown()
-        panes = {pane.view.provider: pane for pane in self._panes()}
-        order = [view.provider for view in views]
-        if list(panes) != order:
-            self._rebuild(views, panes, look, now)
+        fresh = {view.provider for view in views} - self._pane_of.keys()
+        if list(self._pane_of) != [view.provider for view in views]:
+            self._arrange(views, look, now)
         for view in views:
-            if view.provider in panes:
-                panes[view.provider].show(view, look, now)
+            if view.provider not in fresh:
+                self._pane_of[view.provider].show(view, look, now)
         self._point()
 
-    def _rebuild(self, views: list[PaneView], panes: dict[str, PoolPane], look: PaneLook, now: float) -> None:
-        """Bring the list of panes in line with the pools; panes that stay are kept."""
-        box = self.query_one("#panes", VerticalScroll)
-        wanted = {view.provider for view in views}
-        for provider, pane in panes.items():
-            if provider not in wanted:
-                pane.remove()
+    def _arrange(self, views: list[PaneView], look: PaneLook, now: float) -> None:
+        """Bring the panes in line with the pools: in their order, those that stay being kept."""
+        old, self._pane_of = self._pane_of, {}
         previous: PoolPane | None = None
         for view in views:
-            pane = panes.get(view.provider) or PoolPane(view, look, now)
-            if view.provider not in panes:
-                box.mount(
-                    pane, **({"after": previous} if previous else {"before": 0} if box.children else {})
-                )
-            previous = pane
+            pane = old.pop(view.provider, None)
+            if pane is None:
+                pane = PoolPane(view, look, now)
+                self._mount(pane, previous)
+            elif previous is not None:
+                self._box.move_child(pane, after=previous)
+            elif self._box.children:
+                self._box.move_child(pane, before=0)
+            self._pane_of[view.provider] = previous = pane
+        for gone in old.values():
+            gone.remove()
+
+    def _mount(self, pane: PoolPane, previous: PoolPane | None) -> None:
+        if previous is not None:
+            self._box.mount(pane, after=previous)
+        else:
+            self._box.mount(pane, before=0 if self._box.children else None)
 
     def _point(self) -> None:
         for pane in self._panes():
@@ -143,11 +157,12 @@ class PoolsScreen(Screen[None]):
 
     def _paint_banner(self) -> None:
         said = banner(self._snapshot, self._deck.clock())
-        bar = self.query_one("#banner", FixedLines)
-        bar.display = bool(said)
+        self._banner.display = bool(said)
         if said:
             cells = self.size.width
-            bar.show((fit_line((Span(f" ! {said}", Role.ALERT),), cells, self._deck.glyphs.ellipsis),))
+            self._banner.show(
+                (fit_line((Span(f" ! {said}", Role.ALERT),), cells, self._deck.glyphs.ellipsis),)
+            )
         self.set_class(self._snapshot.trouble is not None, "-stale")
 
     def _paint_bars(self) -> None:
@@ -168,13 +183,13 @@ class PoolsScreen(Screen[None]):
             watching=self._deck.watching,
             flags=flags,
         )
-        self.query_one("#status-bar", FixedLines).show((line,))
+        self._status_bar.show((line,))
         ascii_only = self._deck.glyphs.enter.isascii()
         keys = key_bar(read_only=self._deck.read_only, ascii_only=ascii_only)
-        self.query_one(KeyBar).show_keys(keys, self.size.width)
+        self._key_bar.show_keys(keys, self.size.width)
 
     def _paint_empty(self) -> None:
-        box = self.query_one("#empty", FixedLines)
+        box = self._empty
         width, height = self.size
         if width < _TOO_SMALL[0] or height < _TOO_SMALL[1]:
             said = f"too small: {width}x{height}, needs {_TOO_SMALL[0]}x{_TOO_SMALL[1]}"
@@ -186,7 +201,7 @@ class PoolsScreen(Screen[None]):
         box.display = box.line_count() > 0
 
     def _paint_card(self) -> None:
-        card = self.query_one("#key-card", FixedLines)
+        card = self._card
         row = self._selected()
         pool = self._snapshot.pool(self._cursor[0]) if self._cursor else None
         card.display = self._is_tall() and row is not None and pool is not None
@@ -200,7 +215,7 @@ class PoolsScreen(Screen[None]):
     # --- the cursor ------------------------------------------------------------------------------------
 
     def _panes(self) -> list[PoolPane]:
-        return [pane for pane in self.query(PoolPane) if pane.is_attached]
+        return list(self._pane_of.values())
 
     def _places(self) -> list[tuple[str, str]]:
         return [(view.provider, row.id) for view in self._shown() for row in view.rows]
@@ -235,7 +250,7 @@ class PoolsScreen(Screen[None]):
         self._move_to(places[min(max(choose(here, last), 0), last)])
 
     def _scroll_to_cursor(self) -> None:
-        box = self.query_one("#panes", VerticalScroll)
+        box = self._box
         for pane in self._panes():
             if self._cursor is None or pane.view.provider != self._cursor[0]:
                 continue
@@ -245,7 +260,7 @@ class PoolsScreen(Screen[None]):
             box.scroll_to_region(Region(0, top, 1, height), animate=False, force=True)
 
     def _page(self) -> int:
-        return max(self.query_one("#panes").size.height - 2, 1)
+        return max(self._box.size.height - 2, 1)
 
     # --- actions ---------------------------------------------------------------------------------------
 

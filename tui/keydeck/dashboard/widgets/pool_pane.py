@@ -146,6 +146,8 @@ class PoolPane(LineWidget):
 
     def _forget_hidden(self) -> None:
         """Have lines that scrolled away drawn anew when they come back, and spend nothing on them until then."""
+        if not self.is_attached:  # a beat of the clock may come while the app is leaving
+            return
         try:
             here = self.screen.find_widget(self)
         except NoWidget:
