@@ -96,7 +96,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 def is_secret_key(key: str) -> bool:
     """Tell whether a field of this name holds a secret (hermes-pool 1.5)."""
-    name = _CAMEL.sub("_", key).lower().replace("-", "_").replace(".", "_")
+    name = _CAMEL.sub("_", key.strip()).lower().replace("-", "_").replace(".", "_")
     if name in _NEVER_SECRET:
         return False
     return name in _SECRET_KEYS or name.endswith(_SECRET_ENDINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from keydeck.engine.errors import HomeError
 
 ROOT_PROFILE = "default"
+_PROFILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def locate_home(
     root = _root_of(path, native)
     if profile:
         path = root if profile == ROOT_PROFILE else root / "profiles" / profile
-        if path != root and not path.is_dir():
+        if path != root and not (_PROFILE_NAME.fullmatch(profile) and path.is_dir()):
             raise HomeError(f"profile {profile!r} does not exist in {root / 'profiles'}")
     return Home(path=path, root=root, profile=ROOT_PROFILE if path == root else path.name)
 
@@ -103,7 +105,8 @@ def _active_profile(native: Path) -> Path:
     except (OSError, UnicodeDecodeError):
         return native
     chosen = native / "profiles" / name
-    return chosen if name and name != ROOT_PROFILE and chosen.is_dir() else native
+    names_one = name != ROOT_PROFILE and _PROFILE_NAME.fullmatch(name)
+    return chosen if names_one and chosen.is_dir() else native
 
 
 def _root_of(path: Path, native: Path) -> Path:

@@ -19,7 +19,7 @@ _LAST_SECOND: Final = 253402300799.0
 _NUMBER: Final = r"(\d+(?:\.\d+)?)"
 _MESSAGE_WAITS: Final = (
     (re.compile(rf"quotaResetDelay[\s:\"'=]*{_NUMBER}(ms|s)", re.IGNORECASE), (1.0,)),
-    (re.compile(rf"retry\s+(?:after\s+)?{_NUMBER}\s*(?:seconds|secs|sec|s)\b", re.IGNORECASE), (1.0,)),
+    (re.compile(rf"retry\s+(?:after\s+)?{_NUMBER}\s*(?:seconds?|secs?|s)\b", re.IGNORECASE), (1.0,)),
     (re.compile(rf"resets?\s+in\s+{_NUMBER}\s*hr\s*{_NUMBER}\s*min", re.IGNORECASE), (3600.0, 60.0)),
     (re.compile(rf"resets?\s+in\s+{_NUMBER}\s*hr", re.IGNORECASE), (3600.0,)),
     (re.compile(rf"resets?\s+in\s+{_NUMBER}\s*min", re.IGNORECASE), (60.0,)),

@@ -55,20 +55,22 @@ class Watch:
         self._missed = 0
         self.how = "live"
         """``live`` while events come, ``polling`` where the files must be looked at."""
+        self._told = self.how
 
     def stop(self) -> None:
         """End `snapshots` soon."""
         self._stop.set()
 
     async def snapshots(self) -> AsyncIterator[HomeSnapshot]:
-        """Yield a snapshot after every change since this object was made."""
+        """Yield a snapshot after every change, of the files or of `how`, since this object was made."""
         while not self._stop.is_set():
             async for told in self._wake_ups():
                 self._missed = 0 if told else self._missed
                 stamps = self._stamps()
-                if stamps == self._seen:
+                if (stamps, self.how) == (self._seen, self._told):
                     continue
-                self._missed += not told
+                self._missed += not told and stamps != self._seen
+                self._told = self.how
                 self._seen = stamps  # taken before reading: a change meanwhile shows at the next look
                 yield await asyncio.to_thread(self._source.read)
 

@@ -6,6 +6,7 @@ Everything from a store passes through `clean` once, here, before anything draws
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from datetime import datetime
 from functools import lru_cache
@@ -19,19 +20,23 @@ _DAY: Final = 86400
 # private use, unassigned, line and paragraph separators.
 _INERT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
 _HOSTILE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Whole escape sequences go, not only their first byte: what they leave behind would read as noise.
+_ESCAPES: Final = re.compile(
+    r"\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[PX^_][^\x1b\x9c]*(?:\x1b\\|\x9c)?"
+)
 # Beyond this nobody reads on, and cleaning would cost time on every draw.
 LONGEST: Final = 2000
 
 
 @lru_cache(maxsize=8192)
 def clean(text: str) -> str:
-    """Return `text` on one line, without control, bidi or invisible characters, in composed form.
+    """Return `text` on one line, without escape sequences, control, bidi or invisible characters, composed.
 
     White space of any kind becomes one blank; the result is at most 2,000 characters.
     """
     if text.isascii() and text.isprintable() and len(text) <= LONGEST:
         return text.strip()
-    text = unicodedata.normalize("NFC", text[: LONGEST * 2])
+    text = unicodedata.normalize("NFC", _ESCAPES.sub("", text[: LONGEST * 2]))
     spaced = "".join(" " if char.isspace() else char for char in text)
     plain = "".join(char for char in spaced if unicodedata.category(char) not in _HOSTILE)
     return _few_marks(" ".join(plain.split()))[:LONGEST]

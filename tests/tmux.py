@@ -1,0 +1,93 @@
+"""A terminal for tests: the program runs in tmux."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+KEYDECK = f"{shlex.quote(sys.executable)} -m keydeck"
+
+
+class Terminal:
+    """A program in tmux: keys go in, the screen comes out."""
+
+    def __init__(self, folder: Path) -> None:
+        self._name = f"keydeck-test-{uuid.uuid4().hex[:8]}"
+        self._folder = folder
+
+    def start(self, command: str, size: tuple[int, int] = (80, 24), **env: str) -> None:
+        """Run a command; its exit code lands in `exit_code`, all its output in `stream`."""
+        variables = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "LANG": "C.UTF-8", "TZ": "UTC"}
+        variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLORTERM": "truecolor", **env}
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+        script = self._folder / "run.sh"
+        script.write_text(f"env -i TERM=$TERM {words} {command}\necho $? > {shlex.quote(str(self._code))}\n")
+        self._tmux(
+            "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), f"sh {shlex.quote(str(script))}; cat"
+        )
+        self._tmux("pipe-pane", f"cat > {shlex.quote(str(self._stream))}")
+
+    def keys(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def resize(self, width: int, height: int) -> None:
+        self._tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    @property
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    @property
+    def stream(self) -> bytes:
+        return self._stream.read_bytes()
+
+    def until(self, true: Callable[[str], object], seconds: float = 15.0) -> float:
+        """Wait until the screen is as wanted; return how long that took."""
+        began = time.monotonic()
+        while not true(self.screen):
+            assert time.monotonic() - began < seconds, f"never came true; the screen:\n{self.screen}"
+            self._pause()
+        return time.monotonic() - began
+
+    def sees(self, *texts: str, seconds: float = 15.0) -> float:
+        return self.until(lambda screen: all(text in screen for text in texts), seconds)
+
+    def exit_code(self, seconds: float = 15.0) -> int:
+        began = time.monotonic()
+        while not (self._code.exists() and self._code.read_text().strip()):
+            assert time.monotonic() - began < seconds, f"did not end; the screen:\n{self.screen}"
+            self._pause()
+        return int(self._code.read_text())
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "kill-session", "-t", self._name], check=False, capture_output=True)
+
+    @property
+    def _code(self) -> Path:
+        return self._folder / "exit-code"
+
+    @property
+    def _stream(self) -> Path:
+        return self._folder / "stream"
+
+    @staticmethod
+    def _pause() -> None:
+        """Leave the processor to the program; the loops around this wait for what it does, not for time."""
+        threading.Event().wait(0.01)
+
+    def _tmux(self, command: str, *arguments: str) -> str:
+        target = ["-s", self._name] if command == "new-session" else ["-t", self._name]
+        done = subprocess.run(
+            ["tmux", command, *target, *arguments], check=True, capture_output=True, text=True, timeout=10
+        )
+        return done.stdout
