@@ -6,9 +6,14 @@ import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.providers import registry
+
+# Lines as Python reads them from a file: a form feed or U+2028 ends none.
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_STRUCTURED: Final = re.compile(r"://|[?&\s]")
 
 
 def read_dotenv(path: Path, disk: Disk) -> dict[str, str]:
@@ -22,15 +27,15 @@ def read_dotenv(path: Path, disk: Disk) -> dict[str, str]:
 
 def parse_dotenv(text: str) -> dict[str, str]:
     """Return the variables of ``.env`` text; the last of several settings of one name wins."""
-    return dict(pair for line in text.splitlines() for pair in _settings(line))
+    return dict(pair for line in _LINE.findall(text) for pair in _settings(line))
 
 
 def _settings(line: str) -> Iterator[tuple[str, str]]:
     line = line.strip()
     if line.startswith("#"):
         return
-    for part in _split_glued(line.removeprefix("export ").lstrip()):
-        name, equals, value = part.partition("=")
+    for part in _split_glued(line):
+        name, equals, value = part.removeprefix("export ").partition("=")
         if equals and name.strip():
             yield name.strip(), _unquoted(value.strip())
 
@@ -40,7 +45,9 @@ def _split_glued(line: str) -> list[str]:
     starts = [found.start() for found in _known_names().finditer(line)]
     if len(starts) < 2 or starts[0] != 0:
         return [line]
-    return [line[start:end] for start, end in zip(starts, [*starts[1:], len(line)], strict=True)]
+    parts = [line[start:end] for start, end in zip(starts, [*starts[1:], len(line)], strict=True)]
+    # An address or a sentence may hold a name and "=" of its own: hermes leaves such a line whole.
+    return [line] if any(_STRUCTURED.search(part) for part in parts[:-1]) else parts
 
 
 @functools.cache
@@ -64,21 +71,21 @@ def _unquoted(value: str) -> str:
 def without_variable(text: str, name: str) -> str:
     """Return ``.env`` text without the lines that set `name`; every other byte stays."""
     kept = []
-    for line in text.splitlines(keepends=True):
+    for line in _LINE.findall(text):
         names = [found for found, _ in _settings(line.removeprefix("\ufeff"))]
         if name not in names:
             kept.append(line)
         elif len(names) > 1:
-            glued = _split_glued(line.strip().removeprefix("export ").lstrip())
+            glued = _split_glued(line.strip())
             kept += [f"{part}\n" for part in glued if part.partition("=")[0] != name]
     return "".join(kept)
 
 
 def effective_env(dotenv: Mapping[str, str], process: Mapping[str, str]) -> dict[str, str]:
-    """Merge as hermes looks up: ``.env`` first, unless it is empty or only names a 1Password item."""
+    """Merge as hermes looks up: ``.env`` first, trimmed, unless it is blank or only names a 1Password item."""
     rules = {
-        name: value
+        name: bare
         for name, value in dotenv.items()
-        if value and not (value.startswith("op://") and process.get(name))
+        if (bare := value.strip()) and not (bare.startswith("op://") and process.get(name))
     }
     return {**process, **rules}

@@ -137,7 +137,7 @@ class FileStore:
     def _write(self, document: dict[str, Any]) -> None:
         now = datetime.fromtimestamp(self._clock(), UTC)
         document["version"] = FORMAT_VERSION
-        document.setdefault("providers", {})  # hermes refuses a store without one (hermes-pool 1.8)
+        document["providers"] = document.get("providers") or {}  # hermes wants an object (hermes-pool 1.8)
         document["updated_at"] = now.isoformat(timespec="microseconds")
         data = (json.dumps(document, indent=2) + "\n").encode("ascii")
         try:
@@ -201,7 +201,9 @@ class _FileTransaction:
             self.dirty = True
 
     def _section(self, name: str) -> dict[str, Any]:
-        section = self.document.setdefault(name, {})
+        if self.document.get(name) is None:
+            self.document[name] = {}
+        section = self.document[name]
         if not isinstance(section, dict):
             raise TargetError(f"{name} in the store is not an object; mend it by hand first")
         return section

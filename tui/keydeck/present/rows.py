@@ -197,7 +197,7 @@ _LABEL_USUAL: Final = 18
 _LABEL_AIR: Final = 4
 _DETAIL_LEAST, _DETAIL_GAP = 24, 2
 # What is worth more is given room first (ux 2.15 read backwards).
-_OPTIONAL: Final = (("requests", 9), ("type", 6), ("token", 9), ("source", 13), ("id", 8))
+_OPTIONAL: Final = (("requests", 8), ("type", 6), ("token", 9), ("source", 12), ("id", 8))
 
 
 def columns(total: int, longest_label: int) -> Columns:

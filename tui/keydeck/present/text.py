@@ -118,8 +118,8 @@ def clock_time(epoch_s: float, now: float) -> str:
 
 
 def grouped(number: int) -> str:
-    """Return a count with commas; beyond seven digits with a letter, so that columns hold."""
-    if number < 10_000_000:
+    """Return a count in at most seven characters: with commas, or from a million on with a letter."""
+    if number < 10**6:
         return f"{number:,}"
     for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
         if number >= size:
