@@ -5,9 +5,7 @@ Every act addresses a row by id, works on a fresh read under the lock, and is be
 
 from __future__ import annotations
 
-import difflib
 import os
-import secrets
 import unicodedata
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -214,6 +212,8 @@ class Operator:
             return name
         if (custom := custom_pool_key(provider)) in known:
             return custom
+        import difflib
+
         close = difflib.get_close_matches(name, known, n=1)
         raise Refused(f"unknown provider {provider!r}" + (f"; did you mean {close[0]}?" if close else ""))
 
@@ -242,9 +242,13 @@ class Operator:
             return self._clear_variable(row.source.removeprefix(ENV_PREFIX))
         if (row.provider, row.source) == ("anthropic", "hermes_pkce"):
             path = self._reader.home.path / ".anthropic_oauth.json"
-            with suppress(FileNotFoundError):
+            try:
                 self._keep_copy(path)
                 self._reader.disk.unlink(path)
+            except FileNotFoundError:
+                return []
+            except OSError as error:
+                raise StoreReadOnly(path, f"cannot be removed: {error.strerror}") from error
             return [f"{path.name} was removed; a copy is in keydeck/backups"]
         return []
 
@@ -330,7 +334,7 @@ def _default_label(rows: list[Credential]) -> str:
 
 def _new_id(stored: StoreSnapshot) -> str:
     taken = {row.id for rows in stored.pools.values() for row in rows}
-    while (fresh := secrets.token_hex(3)) in taken:
+    while (fresh := os.urandom(3).hex()) in taken:
         pass
     return fresh
 

@@ -46,6 +46,13 @@ _OWN_FIELDS: Final = frozenset(
     },
 )
 
+_TEXT_FIELDS: Final = (
+    *("label", "last_status", "last_error_reason", "last_error_message", "base_url", "inference_base_url"),
+    *("expires_at", "agent_key_expires_at", "last_refresh"),
+)
+_SECRET_FIELDS: Final = ("access_token", "refresh_token", "agent_key")
+_TIME_FIELDS: Final = ("last_status_at", "last_error_reset_at")
+
 _OWNED_SOURCES: Final = frozenset(
     {
         ("anthropic", "hermes_pkce"),
@@ -330,33 +337,27 @@ def _why_bad(raw: Any) -> str | None:
 def _parse(
     provider: str, pool_key: str, identity: str, raw: dict[str, Any], *, inherited: bool
 ) -> Credential:
+    fields: dict[str, Any] = {name: value for name in _TEXT_FIELDS if isinstance(value := raw.get(name), str)}
+    for name in _SECRET_FIELDS:
+        if isinstance(value := raw.get(name), str) and value:
+            fields[name] = Secret(value)
+    for name in _TIME_FIELDS:
+        if (value := raw.get(name)) is not None:
+            fields[name] = parse_time(value)
     source = raw.get("source", "manual")
-    token = _text(raw, "access_token")
+    token = raw.get("access_token")
     auth_type = raw.get("auth_type", "api_key")
     if provider == "anthropic" and token and token.startswith("sk-ant-oat"):
         auth_type = "oauth"
     return Credential(
         id=identity,
         provider=provider,
-        label=_text(raw, "label") or source or provider,
+        label=fields.pop("label", "") or source or provider,
         auth_type=auth_type,
         priority=raw.get("priority", 0),
         source=source,
-        access_token=_secret(token),
-        refresh_token=_secret(_text(raw, "refresh_token")),
-        agent_key=_secret(_text(raw, "agent_key")),
-        last_status=_text(raw, "last_status"),
-        last_status_at=parse_time(raw.get("last_status_at")),
         last_error_code=_whole(raw.get("last_error_code")),
-        last_error_reason=_text(raw, "last_error_reason"),
-        last_error_message=_text(raw, "last_error_message"),
-        last_error_reset_at=parse_time(raw.get("last_error_reset_at")),
-        base_url=_text(raw, "base_url"),
-        inference_base_url=_text(raw, "inference_base_url"),
-        expires_at=_text(raw, "expires_at"),
         expires_at_ms=_number(raw.get("expires_at_ms")),
-        agent_key_expires_at=_text(raw, "agent_key_expires_at"),
-        last_refresh=_text(raw, "last_refresh"),
         request_count=_whole(raw.get("request_count")) or 0,
         extra={
             key: Secret(value) if isinstance(value, str) and value and is_secret_key(key) else value
@@ -365,16 +366,8 @@ def _parse(
         },
         stored_under=pool_key,
         inherited=inherited,
+        **fields,
     )
-
-
-def _text(raw: Mapping[str, Any], key: str) -> str | None:
-    value = raw.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _secret(text: str | None) -> Secret | None:
-    return Secret(text) if text else None
 
 
 def _number(value: Any) -> float | None:

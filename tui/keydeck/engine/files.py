@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -154,7 +153,7 @@ def write_whole(disk: Disk, path: Path, data: bytes) -> None:
     """
     real = Path(os.path.realpath(path))
     existing = _stat_or_none(disk, real)
-    temporary = real.with_name(f"{real.name}.tmp.{os.getpid()}.{uuid.uuid4().hex}")
+    temporary = real.with_name(f"{real.name}.tmp.{os.getpid()}.{os.urandom(16).hex()}")
     try:
         fd = disk.open_new(temporary)
         try:

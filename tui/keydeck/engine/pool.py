@@ -5,15 +5,13 @@ The method names are hermes' own, so that code written for its pool runs on this
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from keydeck.engine.acts import Operator
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import Config, custom_pool_key_for
 from keydeck.engine.credential import Credential, Row
@@ -27,14 +25,15 @@ from keydeck.engine.state import is_terminal, pool_state
 from keydeck.engine.store import Transaction
 from keydeck.engine.strategies import picker
 
+if TYPE_CHECKING:
+    from keydeck.engine.acts import Operator
+
 # Other files than the store are looked at this often at most (design 3).
 _LOOK_AROUND_EVERY_S: Final = 0.05
 _LONGEST_MESSAGE: Final = 2000
 # An agent must not stand still because hermes holds the lock; what could not be stored is stored later.
 _MARK_TIMEOUT_S: Final = 1.0
 _KNOWN_TO_HERMES: Final = frozenset({"fill_first", "round_robin", "least_used", "random"})
-
-_log = logging.getLogger("keydeck.pool")
 
 
 class CredentialPool:
@@ -43,7 +42,6 @@ class CredentialPool:
     def __init__(self, provider: str, reader: HomeReader) -> None:
         self.provider = provider
         self._reader = reader
-        self._operator = Operator(reader)
         self._guard = threading.RLock()
         self._leases: dict[str, int] = {}
         self._current: str | None = None
@@ -178,7 +176,8 @@ class CredentialPool:
             bool(row.last_status or row.last_status_at or row.last_error_code) for row in self.entries()
         )
         self._unsent.clear()
-        self._operator.reset(self.provider)
+        self._operator().reset(self.provider)
+        self._read()
         return marked
 
     def remove_index(self, index: int) -> Credential | None:
@@ -191,7 +190,8 @@ class CredentialPool:
         rows = self.entries()
         if not 1 <= index <= len(rows):
             return None
-        self._operator.remove(self.provider, rows[index - 1].id)
+        self._operator().remove(self.provider, rows[index - 1].id)
+        self._read()
         return rows[index - 1]
 
     def add_entry(self, entry: Credential) -> Credential:
@@ -203,13 +203,19 @@ class CredentialPool:
         """
         if entry.access_token is None:
             raise Refused("an entry without a key cannot be added")
-        done = self._operator.add_key(
+        done = self._operator().add_key(
             self.provider, entry.access_token, label=entry.label or None, base_url=entry.base_url
         )
+        self._read()
         added = self._by_id(done.credential_id)
         if added is None:
             raise Refused(f"the new row {done.credential_id} is gone again")
         return added
+
+    def _operator(self) -> Operator:
+        from keydeck.engine.acts import Operator
+
+        return Operator(self._reader)
 
     # --- parts -----------------------------------------------------------------------------------------
 
@@ -242,7 +248,11 @@ class CredentialPool:
                     here = _fresh(change, row)
                     change.update_row(here.stored_under, here.id, marks[row.id])
         except StoreError as error:
-            _log.warning("a cooldown of %s is not stored yet: %s", self.provider, error)
+            import logging
+
+            logging.getLogger("keydeck.pool").warning(
+                "a cooldown of %s is not stored yet: %s", self.provider, error
+            )
             return
         with self._guard:
             for credential_id, fields in marks.items():
@@ -260,6 +270,11 @@ class CredentialPool:
         with self._guard:
             if not (self._reader.store.changed() or self._files_changed()):
                 return
+            self._read()
+
+    def _read(self) -> None:
+        """Read now. An act of ours reads the store too, so that the store itself knows of no change after it."""
+        with self._guard:
             self._snapshot = self._reader.read()
             self._pool = self._snapshot.pool(self.provider) or PoolSnapshot(self.provider)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ def registry() -> Mapping[str, Provider]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = resources.files("keydeck.engine").joinpath("providers.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("providers.yaml").read_text(encoding="utf-8")
     return MappingProxyType({row["id"]: _provider(row) for row in yaml.load(text, Loader=loader)})  # noqa: S506 - a safe loader
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -11,8 +12,7 @@ from keydeck.engine.secret import MASK, Secret
 # Shorter values would cut ordinary words out of messages.
 _SHORTEST_KNOWN: Final = 6
 
-_LOOKS_SECRET: Final = re.compile(
-    r"""
+_PATTERN: Final = r"""
     (?P<keep>(?:bearer|basic)\s+
       | [?&](?:key|api_key|apikey|token|access_token|auth|sig|signature)=
       | (?:api[-_ ]?key|token|secret|password|authorization)["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?
@@ -20,29 +20,36 @@ _LOOKS_SECRET: Final = re.compile(
     (?P<value>[^\s"'&,;<>@]{6,})
     | \b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|ghu|ghs|github_pat|AIza|ya29|nvapi|fw|r8|AKIA)[-_.]?[A-Za-z0-9_\-]{12,}
     | \beyJ[A-Za-z0-9_\-]{8,2000}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+    """
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(_PATTERN, re.IGNORECASE | re.VERBOSE)
 
 
 class Scrubber:
-    """Removes a fixed set of known secrets, and whatever looks like one, from any text."""
+    """Removes a set of known secrets, and whatever looks like one, from any text."""
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        values = {secret.reveal() for secret in secrets}
-        self._known = sorted((v for v in values if len(v) >= _SHORTEST_KNOWN), key=len, reverse=True)
-        self._shortest = min(map(len, self._known), default=0)
+        self._secrets = secrets
 
     def __repr__(self) -> str:
-        return f"Scrubber({len(self._known)} known)"
+        return "Scrubber(***)"
+
+    @functools.cached_property
+    def _known(self) -> list[str]:
+        """The values, longest first; gathered when the first text comes."""
+        values = {secret.reveal() for secret in self._secrets}
+        return sorted((value for value in values if len(value) >= _SHORTEST_KNOWN), key=len, reverse=True)
 
     def scrub(self, text: str) -> str:
         """Return `text` with every secret replaced by ``***``."""
-        return _LOOKS_SECRET.sub(lambda match: f"{match['keep'] or ''}{MASK}", self.scrub_known(text))
+        return _pattern().sub(lambda match: f"{match['keep'] or ''}{MASK}", self.scrub_known(text))
 
     def scrub_known(self, text: str) -> str:
         """Return `text` without the known secrets only: for labels, where a pattern could hit a name."""
-        if self._known and len(text) >= self._shortest:
+        if self._known and len(text) >= len(self._known[-1]):
             for value in self._known:
                 if value in text:
                     text = text.replace(value, MASK)

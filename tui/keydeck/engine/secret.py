@@ -77,6 +77,8 @@ def why_not_a_secret(text: str) -> str | None:
         return "it is masked, not the key itself"
     if "${" in text:
         return "it refers to a variable that is not set"
+    if text.strip().startswith("op://"):
+        return "it names a 1Password item, not the key itself"
     if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text):
         return "it has control characters"
     if any(char.isspace() for char in text):

@@ -6,11 +6,11 @@ A snapshot is immutable and holds no clock: `PoolSnapshot.at` turns it into stat
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
@@ -21,7 +21,7 @@ from keydeck.engine.config import (
     FallbackHop,
     read_config,
 )
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
@@ -60,6 +60,16 @@ class PoolSnapshot:
         """Whether these are the root profile's rows."""
         return any(row.inherited for row in self.rows)
 
+    def twins(self) -> dict[str, str]:
+        """Return row id → id of an earlier row that holds the same secret."""
+        first: dict[Secret, str] = {}
+        elders = {
+            row.id: first.setdefault(row.access_token, row.id)
+            for row in self.rows
+            if isinstance(row, Credential) and row.access_token
+        }
+        return {row_id: elder for row_id, elder in elders.items() if elder != row_id}
+
     def at(self, now: float) -> PoolState:
         """Return every row's state at `now` (epoch seconds)."""
         return pool_state(self.provider, self.rows, now)
@@ -85,8 +95,6 @@ class HomeSnapshot:
     config_trouble: ConfigError | None = None
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     fallback: tuple[FallbackHop, ...] = ()
-    duplicates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Row id → id of an earlier row of the same pool that holds the same secret."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
 
     def pool(self, provider: str) -> PoolSnapshot | None:
@@ -162,8 +170,7 @@ class HomeReader:
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
             fallback=config.fallback,
-            duplicates=MappingProxyType(_duplicates(pools)),
-            scrubber=Scrubber(_all_secrets(pools, stored)),
+            scrubber=Scrubber(_Secrets(pools, stored.logins)),
         )
 
     def watched_files(self) -> tuple[Path, ...]:
@@ -244,29 +251,22 @@ def _strategy(config: Config, provider: str, rows: tuple[Row, ...]) -> str:
     return next(written, DEFAULT_STRATEGY)
 
 
-def _duplicates(pools: tuple[PoolSnapshot, ...]) -> dict[str, str]:
-    twins: dict[str, str] = {}
-    for pool in pools:
-        first: dict[Secret, str] = {}
-        for row in pool.rows:
-            if isinstance(row, Credential) and row.access_token:
-                elder = first.setdefault(row.access_token, row.id)
-                if elder != row.id:
-                    twins[row.id] = elder
-    return twins
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Every secret of a home, gathered only when somebody walks through them."""
 
+    pools: tuple[PoolSnapshot, ...]
+    logins: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
-def _all_secrets(pools: tuple[PoolSnapshot, ...], stored: StoreSnapshot) -> list[Secret]:
-    from keydeck.engine.credential import is_secret_key
-
-    found = [
-        secret for pool in pools for row in pool.rows if isinstance(row, Credential) for secret in row.secrets
-    ]
-    blocks = [dict(block) for block in stored.logins.values()]
-    while blocks:
-        for key, value in blocks.pop().items():
-            if isinstance(value, dict):
-                blocks.append(value)
-            elif isinstance(value, str) and is_secret_key(key):
-                found.append(Secret(value))
-    return found
+    def __iter__(self) -> Iterator[Secret]:
+        for pool in self.pools:
+            for row in pool.rows:
+                if isinstance(row, Credential):
+                    yield from row.secrets
+        blocks: list[Mapping[str, Any]] = list(self.logins.values())
+        while blocks:
+            for key, value in blocks.pop().items():
+                if isinstance(value, dict):
+                    blocks.append(value)
+                elif isinstance(value, str) and is_secret_key(key):
+                    yield Secret(value)

@@ -5,6 +5,7 @@ JSON is built from the fields named here and from nothing else (demand 4, "JSON 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from keydeck.engine.credential import Credential
@@ -37,18 +38,20 @@ def listing(snapshot: HomeSnapshot, now: float) -> dict[str, Any]:
 
 
 def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[str, Any]:
-    following = pool.next_pick(state)
+    following, twins = pool.next_pick(state), pool.twins()
     return {
         "provider": pool.provider,
         "strategy": pool.strategy,
         "ready": len(state.usable),
         "total": len(state.rows),
         "next_ready_at": state.next_ready_at,
-        "credentials": [_credential(snapshot, row, following) for row in state.rows],
+        "credentials": [_credential(snapshot, row, following, twins) for row in state.rows],
     }
 
 
-def _credential(snapshot: HomeSnapshot, state: RowState, following: str | None) -> dict[str, Any]:
+def _credential(
+    snapshot: HomeSnapshot, state: RowState, following: str | None, twins: Mapping[str, str]
+) -> dict[str, Any]:
     row, health, scrubber = state.row, state.health, snapshot.scrubber
     if not isinstance(row, Credential):
         row = Credential(
@@ -76,7 +79,7 @@ def _credential(snapshot: HomeSnapshot, state: RowState, following: str | None) 
         "until": health.until,
         "request_count": row.request_count,
         "token_expires_at": state.token_expires_at,
-        "duplicate_of": snapshot.duplicates.get(row.id),
+        "duplicate_of": twins.get(row.id),
         "next_pick": row.id == following,
         "fingerprint": row.fingerprint,
     }
@@ -93,16 +96,14 @@ def list_lines(snapshot: HomeSnapshot, now: float) -> list[str]:
     for pool in snapshot.pools:
         state = pool.at(now)
         lines += [f"{clean(pool.provider)}  {pool_sentence(state, now)}  {_strategy(pool)}"]
-        lines += _table(snapshot, pool, state, now, context)
+        lines += _table(pool, state, now, context)
         lines.append("")
     lines += [f"pool {clean(name)} cannot be shown: {clean(why)}" for name, why in snapshot.bad_pools.items()]
     return lines
 
 
-def _table(
-    snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState, now: float, context: Context
-) -> list[str]:
-    following = pool.next_pick(state)
+def _table(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -> list[str]:
+    following, twins = pool.next_pick(state), pool.twins()
     labels = {row.id: label_text(row.row.label, context.scrubber) for row in state.rows}
     widest = min(max((width(label) for label in labels.values()), default=0), 36)
     lines = []
@@ -112,7 +113,7 @@ def _table(
         if isinstance(row.row, Credential):
             kind = "key" if row.row.auth_type == "api_key" else clean(row.row.auth_type)
             source, count = source_text(row.row), row.row.request_count
-        said = _situation(row, now, context) + _badges(snapshot, row, labels)
+        said = _situation(row, now, context) + _badges(row, labels, twins)
         lines.append(
             f"  {mark} {place:>2}  {fit(row.id, 8)}  {fit(labels[row.id], widest)}  {kind:<5}  "
             f"{fit(source, 12)}  {count:>7}  {said}"
@@ -132,10 +133,9 @@ def _situation(row: RowState, now: float, context: Context) -> str:
     return f"{said}: {why}" if why else said
 
 
-def _badges(snapshot: HomeSnapshot, row: RowState, labels: dict[str, str]) -> str:
+def _badges(row: RowState, labels: Mapping[str, str], twins: Mapping[str, str]) -> str:
     badges = ""
-    if row.id in snapshot.duplicates:
-        elder = snapshot.duplicates[row.id]
+    if elder := twins.get(row.id):
         badges += f" [same key as {labels.get(elder, elder)}]"
     if row.row.inherited:
         badges += " [inherited]"

@@ -53,7 +53,7 @@ def _pane(
         provider=pool.provider,
         name=clean(pool.provider),
         strategy=clean(pool.strategy) + ("" if pool.knows_strategy else " (unknown)"),
-        rows=key_rows(pool, state, snapshot, context),
+        rows=key_rows(pool, state, context),
         ready=ready,
         back_at=None if ready else state.next_ready_at,
         falls_to="" if ready else _fallback(snapshot, pool.provider, states),

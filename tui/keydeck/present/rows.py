@@ -7,7 +7,7 @@ from typing import Final
 
 from keydeck.engine.credential import Credential
 from keydeck.engine.redact import Scrubber
-from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
+from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
@@ -104,16 +104,15 @@ def key_row(state: RowState, place: int, *, is_next: bool, twin: str | None, con
     )
 
 
-def key_rows(
-    pool: PoolSnapshot, state: PoolState, snapshot: HomeSnapshot, context: Context
-) -> tuple[KeyRow, ...]:
+def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[KeyRow, ...]:
     """Return the rows of a pool at the moment of `state`."""
     following = pool.next_pick(state)
     labels = {row.id: label_text(row.row.label, context.scrubber) for row in state.rows}
+    twins = pool.twins()
     places = {row.id: place for place, row in enumerate(state.rows, 1)}
 
     def twin(row_id: str) -> str | None:
-        elder = snapshot.duplicates.get(row_id)
+        elder = twins.get(row_id)
         if elder is None:
             return None
         return f"key {places.get(elder, 0)}" if context.masked else labels.get(elder, elder)
