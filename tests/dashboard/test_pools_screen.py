@@ -30,7 +30,7 @@ async def test_each_state_has_its_sign_and_word(home: Path, size: tuple[int, int
         assert "ready · token ends" in ui.line("△ device_code")
         assert "◐" in ui.line("portal-2") and "12m45s 429" in ui.line("portal-2")
         assert "▲ old-laptop" in ui.text and "log in again" in ui.line("old-laptop")
-        assert "○" in ui.line("OLD_OPENROUTER_KEY ") and "no secret: OLD_OPENROU" in ui.line(
+        assert "○" in ui.line("OLD_OPENROUTER_KEY ") and "no secret: OLD_OPENR" in ui.line(
             "OLD_OPENROUTER_KEY "
         )
         assert "? half-written" in ui.text and "its priority is not a" in ui.line("half-written")

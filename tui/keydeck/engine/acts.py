@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path

@@ -18,7 +18,7 @@ from keydeck.engine.config import (
     EMPTY_CONFIG,
     KNOWN_STRATEGIES,
     Config,
-    FallbackHop,
+    custom_pool_key_for,
     read_config,
 )
 from keydeck.engine.credential import Credential, Row, is_secret_key
@@ -28,7 +28,7 @@ from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
-from keydeck.engine.providers import names_of
+from keydeck.engine.providers import canonical, names_of
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
@@ -94,7 +94,8 @@ class HomeSnapshot:
     """Why auth.json cannot be used now; the rows are the last good ones then."""
     config_trouble: ConfigError | None = None
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    fallback: tuple[FallbackHop, ...] = ()
+    fallback: tuple[str, ...] = ()
+    """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
 
     def pool(self, provider: str) -> PoolSnapshot | None:
@@ -169,7 +170,7 @@ class HomeReader:
             trouble=trouble,
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
-            fallback=config.fallback,
+            fallback=_chain(config),
             scrubber=Scrubber(_Secrets(pools, stored.logins)),
         )
 
@@ -242,6 +243,15 @@ def _with_inherited(own: StoreSnapshot, root: StoreSnapshot) -> Mapping[str, tup
         if not own.pools.get(provider)
     }
     return {**own.pools, **shining}
+
+
+def _chain(config: Config) -> tuple[str, ...]:
+    """Return the pools of the fallback chain; hermes calls every custom endpoint ``custom`` (recovery B.3)."""
+    return tuple(
+        (custom_pool_key_for(config, hop.base_url) if hop.provider == "custom" else None)
+        or canonical(hop.provider)
+        for hop in config.fallback
+    )
 
 
 def _strategy(config: Config, provider: str, rows: tuple[Row, ...]) -> str:

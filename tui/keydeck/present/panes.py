@@ -65,9 +65,9 @@ def _pane(
 def _fallback(snapshot: HomeSnapshot, provider: str, states: dict[str, PoolState]) -> str:
     """Return the first hop of the fallback chain, other than this pool, that can serve."""
     for hop in snapshot.fallback:
-        state = states.get(hop.provider)
-        if hop.provider != provider and state is not None and state.usable:
-            return clean(hop.provider)
+        state = states.get(hop)
+        if hop != provider and state is not None and state.usable:
+            return clean(hop)
     return ""
 
 

@@ -72,26 +72,25 @@ class KeyRow:
         return self.until is not None or self.token_ends is not None
 
 
-def key_row(state: RowState, place: int, *, is_next: bool, twin: str | None, context: Context) -> KeyRow:
+def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, context: Context) -> KeyRow:
     """Return a row's texts.
 
     Args:
         state: the row and its state.
-        place: its 1-based place in the pool, the name it gets while names are masked.
+        name: what the row is called.
         is_next: whether the next request surely goes there.
-        twin: label of an earlier row with the same secret, already clean.
+        twin: what an earlier row with the same secret is called.
         context: what the rows of one snapshot share.
     """
     row, health = state.row, state.health
-    label = f"key {place}" if context.masked else label_text(row.label, context.scrubber) or row.id
     if not isinstance(row, Credential):
         return KeyRow(
-            row.id, health.kind, label, "", "", "", clean(health.why or ""), clean(row.reason), is_next=False
+            row.id, health.kind, name, "", "", "", clean(health.why or ""), clean(row.reason), is_next=False
         )
     return KeyRow(
         id=row.id,
         kind=health.kind,
-        label=label,
+        label=name,
         type="key" if row.auth_type == "api_key" else clean(row.auth_type),
         source=source_text(row),
         requests=grouped(row.request_count),
@@ -106,21 +105,23 @@ def key_row(state: RowState, place: int, *, is_next: bool, twin: str | None, con
 
 def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[KeyRow, ...]:
     """Return the rows of a pool at the moment of `state`."""
-    following = pool.next_pick(state)
-    labels = {row.id: label_text(row.row.label, context.scrubber) for row in state.rows}
-    twins = pool.twins()
-    places = {row.id: place for place, row in enumerate(state.rows, 1)}
-
-    def twin(row_id: str) -> str | None:
-        elder = twins.get(row_id)
-        if elder is None:
-            return None
-        return f"key {places.get(elder, 0)}" if context.masked else labels.get(elder, elder)
-
+    following, twins = pool.next_pick(state), pool.twins()
+    names = {row.id: shown_name(row, place, context) for place, row in enumerate(state.rows, 1)}
     return tuple(
-        key_row(row, place, is_next=row.id == following, twin=twin(row.id), context=context)
-        for place, row in enumerate(state.rows, 1)
+        key_row(
+            row,
+            names[row.id],
+            is_next=row.id == following,
+            twin=names.get(twins[row.id]) if row.id in twins else None,
+            context=context,
+        )
+        for row in state.rows
     )
+
+
+def shown_name(state: RowState, place: int, context: Context) -> str:
+    """Return what a row is called: its label, or while names are masked its 1-based place."""
+    return f"key {place}" if context.masked else label_text(state.row.label, context.scrubber) or state.id
 
 
 def label_text(label: str, scrubber: Scrubber) -> str:
