@@ -71,7 +71,9 @@ def main() -> int:
         elif not check:
             path.write_text(svg, encoding="utf-8")
     if wrong:
-        sys.stderr.write(f"these pictures show another program: {', '.join(wrong)}; run screenshots/take.py\n")
+        sys.stderr.write(
+            f"these pictures show another program: {', '.join(wrong)}; run screenshots/take.py\n"
+        )
     return 1 if wrong else 0
 
 

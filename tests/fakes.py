@@ -11,9 +11,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keydeck
 from keydeck.engine.credential import CLEAN_STATUS
@@ -21,6 +22,8 @@ from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings, locate_home
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.snapshot import HomeReader
+
+T = TypeVar("T")
 
 NOW = 1_794_146_531.0
 """2026-11-08 14:02:11 UTC, the moment at which tests happen unless they say otherwise."""
@@ -230,6 +233,7 @@ def in_another_process(code: str, *args: str | Path, **env: str) -> str:
         env={"PYTHONPATH": str(source), "PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **env},
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=20,
         check=False,
     )
@@ -243,18 +247,38 @@ _OVERRIDES = 0b110
 
 @contextmanager
 def permissions_count() -> Iterator[None]:
-    """Make file modes count for this thread, even as root, for the block."""
-    if os.geteuid() != 0:
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    before = (ctypes.c_uint32 * 6)()
-    assert libc.capget(header, before) == 0
-    effective, *rest = before
-    fewer = (ctypes.c_uint32 * 6)(effective & ~_OVERRIDES, *rest)
-    assert libc.capset(header, fewer) == 0
+    """Make file modes count for this thread, even as root, for the block; access(2) alone does not notice."""
+    before = _powers()
+    _set_powers([before[0] & ~_OVERRIDES, *before[1:]])
     try:
         yield
     finally:
-        assert libc.capset(header, before) == 0
+        _set_powers(before)
+
+
+def without_powers(function: Callable[[], T]) -> T:
+    """Call the function in a thread for which file modes count in every way, even as root."""
+
+    def give_up() -> None:
+        effective, permitted, *rest = _powers()
+        _set_powers([effective & ~_OVERRIDES, permitted & ~_OVERRIDES, *rest])
+
+    with ThreadPoolExecutor(1, initializer=give_up) as threads:
+        return threads.submit(function).result()
+
+
+def _powers() -> list[int]:
+    """Return this thread's capabilities: effective, permitted and inheritable, low words first; none if not root."""
+    words = (ctypes.c_uint32 * 6)()
+    if os.geteuid() == 0:
+        assert ctypes.CDLL(None).capget(_header(), words) == 0
+    return list(words)
+
+
+def _set_powers(words: list[int]) -> None:
+    if os.geteuid() == 0:
+        assert ctypes.CDLL(None).capset(_header(), (ctypes.c_uint32 * 6)(*words)) == 0
+
+
+def _header() -> ctypes.Array[ctypes.c_uint32]:
+    return (ctypes.c_uint32 * 2)(0x20080522, 0)

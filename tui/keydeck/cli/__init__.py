@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -52,6 +53,9 @@ keydeck.add_command(auth)
 
 def main() -> None:
     """Run the command; an expected failure is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal's encoding lacks is no failure
+            stream.reconfigure(errors="replace")
     try:
         keydeck(prog_name="keydeck")
     except KeydeckError as error:

@@ -39,7 +39,8 @@ def _secret(given: str | None, *, from_stdin: bool) -> Secret:
         click.echo("keydeck: --api-key shows the key to other users and to your shell's history", err=True)
         return Secret(given.strip())
     if from_stdin:
-        return Secret(sys.stdin.read().strip())
+        # Bytes that are no text are refused as a key is, not as a traceback.
+        return Secret(sys.stdin.buffer.read().decode("utf-8-sig", "replace").strip())
     if not sys.stdin.isatty():
         raise Refused("no terminal to ask for the key; pipe it in with --api-key-stdin")
     return Secret(str(click.prompt("API key", hide_input=True, err=True)).strip())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
-from keydeck.cli.common import Place, find_pool, good_snapshot, print_json, store_options
+from keydeck.cli.common import Place, good_snapshot, only, print_json, store_options, tell_bad_pools
 from keydeck.present.listing import list_lines, listing
 
 
@@ -19,10 +17,10 @@ def command(place: Place, provider: str | None, *, as_json: bool) -> None:
     reader = place.reader()
     snapshot = good_snapshot(reader)
     if provider is not None:
-        pool = find_pool(reader, provider)
-        snapshot = replace(snapshot, pools=(pool,) if pool.rows else (), bad_pools={})
+        snapshot = only(snapshot, provider)
     now = reader.clock()
     if as_json:
+        tell_bad_pools(snapshot)
         print_json(listing(snapshot, now))
         return
     lines = list_lines(snapshot, now)

@@ -23,5 +23,6 @@ def command(place: Place, provider: str, target: str, *, yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise Refused("nobody here to confirm the removal; say --yes")
-        click.confirm(f"Remove {clean(row.label)} ({row.id}) from {row.provider}?", abort=True, err=True)
+        question = f"Remove {row.label} ({row.id}) from {row.provider}?"
+        click.confirm(clean(question), abort=True, err=True)
     tell(operator(reader).remove(row.provider, row.id))

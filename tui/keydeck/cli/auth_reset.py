@@ -15,4 +15,5 @@ def command(place: Place, provider: str, target: str | None) -> None:
     """Clear cooldowns and errors of one credential, or of the whole pool."""
     reader = place.reader()
     row = find_row(reader, provider, target) if target else None
-    tell(operator(reader).reset(find_pool(reader, provider).provider, row.id if row else None))
+    name = row.provider if row else find_pool(reader, provider).provider
+    tell(operator(reader).reset(name, row.id if row else None))

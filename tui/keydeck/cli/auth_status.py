@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from keydeck.cli.common import Place, find_pool, good_snapshot, print_json, store_options
+from keydeck.cli.common import (
+    Place,
+    good_snapshot,
+    only,
+    pool_of,
+    print_json,
+    store_options,
+    tell_bad_pools,
+)
 from keydeck.present.listing import status_lines, status_of, statuses
 
 
@@ -16,11 +24,14 @@ def command(place: Place, provider: str | None, *, as_json: bool) -> None:
     """Tell which providers can be used now."""
     reader = place.reader()
     now = reader.clock()
+    snapshot = good_snapshot(reader)
     if provider is None:
-        answers = statuses(good_snapshot(reader), now)
+        answers = statuses(snapshot, now)
     else:
-        pool = find_pool(reader, provider)
+        snapshot = only(snapshot, provider)
+        pool = pool_of(snapshot, provider)
         answers = [status_of(pool.provider, pool, now)]
+    tell_bad_pools(snapshot)
     if as_json:
         print_json({"home": str(reader.home.path), "profile": reader.home.profile, "providers": answers})
         return

@@ -21,6 +21,8 @@ def command(place: Place, provider: str, name: str | None) -> None:
         tell(operator(reader).set_strategy(provider, name))
         return
     snapshot = reader.read()
+    if snapshot.config_trouble is not None:
+        raise snapshot.config_trouble
     pool = snapshot.pool(canonical(provider)) or snapshot.pool(f"custom:{canonical(provider)}")
     written = pool.strategy if pool else reader.config().strategy_of(canonical(provider))
     click.echo(clean(written))

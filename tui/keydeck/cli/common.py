@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
@@ -74,10 +74,27 @@ def find_row(reader: HomeReader, provider: str, target: str) -> Row:
     return resolve_target(find_pool(reader, provider).rows, target)
 
 
+def tell_bad_pools(snapshot: HomeSnapshot) -> None:
+    """Say on standard error which pools are missing from the answer."""
+    for name, why in snapshot.bad_pools.items():
+        click.echo(f"keydeck: pool {clean(name)} cannot be shown: {clean(why)}", err=True)
+
+
+def only(snapshot: HomeSnapshot, provider: str) -> HomeSnapshot:
+    """Return the snapshot with one provider's pool, readable or not, and no other."""
+    pool, name = pool_of(snapshot, provider), canonical(provider)
+    bad = {key: why for key, why in snapshot.bad_pools.items() if canonical(key) in (name, f"custom:{name}")}
+    return replace(snapshot, pools=(pool,) if pool.rows else (), bad_pools=bad)
+
+
 def find_pool(reader: HomeReader, provider: str) -> PoolSnapshot:
     """Return a provider's pool; an empty one if it has no row."""
+    return pool_of(good_snapshot(reader), provider)
+
+
+def pool_of(snapshot: HomeSnapshot, provider: str) -> PoolSnapshot:
+    """Return a provider's pool, an endpoint's by its name too; an empty one if it has no row."""
     name = canonical(provider)
-    snapshot = good_snapshot(reader)
     return snapshot.pool(name) or snapshot.pool(f"custom:{name}") or PoolSnapshot(name)
 
 

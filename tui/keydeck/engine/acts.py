@@ -72,6 +72,8 @@ class Operator:
         url = _checked_url(base_url) if base_url else self._default_url(provider)
         if label is not None:
             label = checked_label(label)
+            if secret.reveal() in label:
+                raise Refused("the label contains the key")
         inherited = self._pool(provider).is_inherited
         with self._transaction() as change:
             stored = change.snapshot()
@@ -206,10 +208,10 @@ class Operator:
     def _known(self, provider: str) -> str:
         """Return the canonical name of a provider that exists, as a built-in, an endpoint or a stored pool."""
         name = canonical(provider)
-        known = [*registry(), *(endpoint.pool_key for endpoint in self._reader.config().endpoints)]
-        known += [pool for pool in self._reader.store.snapshot().pools if pool not in known]
+        known = [*registry(), *self._reader.store.snapshot().pools]
         if name in known or (is_custom(name) and name != CUSTOM_PREFIX):
             return name
+        known += [endpoint.pool_key for endpoint in self._reader.config().endpoints]
         if (custom := custom_pool_key(provider)) in known:
             return custom
         import difflib

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -322,8 +321,7 @@ def _why_bad(raw: Any) -> str | None:
     """Name what hermes would crash on, or what leaves no decision possible (hermes-pool 1.4)."""
     if not isinstance(raw, dict):
         return "the row is not an object"
-    priority = raw.get("priority", 0)
-    if isinstance(priority, bool) or not isinstance(priority, int | float) or not math.isfinite(priority):
+    if _number(raw.get("priority", 0)) is None:
         return "its priority is not a number"
     if not isinstance(raw.get("source", "manual"), str):
         return "its source is not text"

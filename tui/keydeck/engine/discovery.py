@@ -19,7 +19,7 @@ from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.providers import CUSTOM_PREFIX, Provider, default_base_url, is_custom, registry
 from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint, why_not_a_secret
-from keydeck.engine.store import StoreSnapshot
+from keydeck.engine.store import EMPTY_STORE, StoreSnapshot
 from keydeck.engine.tokens import identity
 
 ENV_PREFIX: Final = "env:"
@@ -53,6 +53,16 @@ class Scene:
     config: Config
     config_is_known: bool = True
     disk: Disk = field(default_factory=Disk)
+    root: StoreSnapshot = EMPTY_STORE
+    """The root's store, in a profile: its logins show through, provider by provider (hermes-pool 1.2)."""
+
+    def login(self, provider: str) -> Mapping[str, Any]:
+        """Return a provider's login block, the home's own before the root's."""
+        return self.store.logins.get(provider) or self.root.logins.get(provider, {})
+
+    def is_inherited(self, provider: str) -> bool:
+        """Tell whether that block is the root's."""
+        return not self.store.logins.get(provider) and provider in self.root.logins
 
 
 def discover(scene: Scene) -> dict[str, list[Credential]]:
@@ -176,7 +186,7 @@ def _base_url(scene: Scene, provider: Provider, key: str) -> str | None:
 
 def _zai_endpoint(scene: Scene, key: str) -> str | None:
     """Return what hermes once found by probing for this key; we never probe (design 7.5)."""
-    found = scene.store.logins.get("zai", {}).get("detected_endpoint")
+    found = scene.login("zai").get("detected_endpoint")
     if not isinstance(found, dict) or found.get("key_hash") != fingerprint(key).removeprefix("sha256:"):
         return None
     url = found.get("base_url")
@@ -222,7 +232,8 @@ def _anthropic(scene: Scene) -> Iterator[Credential]:
 
 def _anthropic_was_chosen(scene: Scene) -> bool:
     """Hermes takes Claude Code's login only when the user chose anthropic somewhere (hermes-pool 4.4)."""
-    if "anthropic" in (scene.store.active_provider, scene.config.model_provider):
+    active = (scene.store.active_provider or "").strip().lower()
+    if "anthropic" in (active, scene.config.model_provider):
         return True
     names = ("ANTHROPIC_TOKEN", "ANTHROPIC_API_KEY")
     if any(not why_not_a_secret(scene.around.env.get(name, "")) for name in names):
@@ -238,7 +249,7 @@ def _chooses(scene: Scene, row: Credential) -> bool:
 
 
 def _nous(scene: Scene) -> Iterator[Credential]:
-    block = scene.store.logins.get("nous", {})
+    block = scene.login("nous")
     token, agent_key = _text(block, "access_token"), _text(block, "agent_key")
     if token or agent_key:
         yield _login(
@@ -253,11 +264,12 @@ def _nous(scene: Scene) -> Iterator[Credential]:
             inference_base_url=_text(block, "inference_base_url"),
             base_url=_text(block, "inference_base_url") or default_base_url("nous"),
             extra={name: block[name] for name in _NOUS_EXTRAS if block.get(name) is not None},
+            inherited=scene.is_inherited("nous"),
         )
 
 
 def _device_login(scene: Scene, provider: str) -> Iterator[Credential]:
-    block = scene.store.logins.get(provider, {})
+    block = scene.login(provider)
     tokens = block.get("tokens")
     if isinstance(tokens, dict) and (token := _text(tokens, "access_token")):
         yield _login(
@@ -268,11 +280,12 @@ def _device_login(scene: Scene, provider: str) -> Iterator[Credential]:
             refresh_token=_text(tokens, "refresh_token"),
             last_refresh=_text(block, "last_refresh"),
             base_url=default_base_url(provider),
+            inherited=scene.is_inherited(provider),
         )
 
 
 def _minimax(scene: Scene) -> Iterator[Credential]:
-    block = scene.store.logins.get("minimax-oauth", {})
+    block = scene.login("minimax-oauth")
     if token := _text(block, "access_token"):
         ends = parse_time(block.get("expires_at"))
         yield _login(
@@ -285,6 +298,7 @@ def _minimax(scene: Scene) -> Iterator[Credential]:
             base_url=(_text(block, "inference_base_url") or default_base_url("minimax-oauth") or "").rstrip(
                 "/"
             ),
+            inherited=scene.is_inherited("minimax-oauth"),
         )
 
 

@@ -209,9 +209,10 @@ class _FileTransaction:
         return section
 
     def _rows(self, pool_key: str) -> list[Any]:
-        rows = self._section("credential_pool").get(pool_key)
-        if rows is None:
+        pools = self._section("credential_pool")
+        if pool_key not in pools:
             raise TargetError(f"there is no pool {pool_key} in the store any more")
+        rows = pools[pool_key]
         if not isinstance(rows, list):
             raise TargetError(f"the pool {pool_key} in the store is not a list; mend it by hand first")
         return rows

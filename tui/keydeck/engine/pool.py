@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import Config, custom_pool_key_for
 from keydeck.engine.credential import Credential, Row
-from keydeck.engine.errors import ConfigError, Refused, StoreError
+from keydeck.engine.errors import ConfigError, Refused, StoreError, TargetError
 from keydeck.engine.home import Home, Surroundings, locate_home
 from keydeck.engine.providers import canonical, is_custom
 from keydeck.engine.redact import Scrubber
@@ -102,17 +102,16 @@ class CredentialPool:
             Refused: the row belongs to the root profile.
             StoreError: the store is busy or cannot be written.
         """
-        with self._guard:
-            row = self.current()
-            if row is None:
-                return
-            if row.inherited:
-                raise Refused(
-                    f"{row.provider} is the root profile's here; its rows are not written from a profile"
-                )
-            with self._reader.store.transaction() as change:
-                here = _fresh(change, row)
-                change.update_row(here.stored_under, here.id, {"request_count": here.request_count + 1})
+        row = self.current()
+        if row is None:
+            return
+        if row.inherited:
+            raise Refused(
+                f"{row.provider} is the root profile's here; its rows are not written from a profile"
+            )
+        with self._reader.store.transaction() as change:
+            here = _fresh(change, row)
+            change.update_row(here.stored_under, here.id, {"request_count": here.request_count + 1})
 
     def mark_exhausted_and_rotate(
         self,
@@ -175,8 +174,8 @@ class CredentialPool:
         marked = sum(
             bool(row.last_status or row.last_status_at or row.last_error_code) for row in self.entries()
         )
-        self._unsent.clear()
         self._operator().reset(self.provider)
+        self._unsent.clear()
         self._read()
         return marked
 
@@ -245,8 +244,11 @@ class CredentialPool:
         try:
             with self._reader.store.transaction(timeout_s=_MARK_TIMEOUT_S) as change:
                 for row in rows:
-                    here = _fresh(change, row)
-                    change.update_row(here.stored_under, here.id, marks[row.id])
+                    try:
+                        here = _fresh(change, row)
+                        change.update_row(here.stored_under, here.id, marks[row.id])
+                    except TargetError:  # removed meanwhile, or its pool is broken: it only rules here
+                        del marks[row.id]
         except StoreError as error:
             import logging
 
@@ -326,7 +328,8 @@ def _fresh(change: Transaction, row: Credential) -> Credential:
 def _short(text: Any, scrubber: Scrubber) -> str | None:
     if not isinstance(text, str) or not text.strip():
         return None
-    return scrubber.scrub(text.strip()[: _LONGEST_MESSAGE * 2])[:_LONGEST_MESSAGE]
+    # Scrubbed before it is cut: a cut inside a secret would leave its head.
+    return scrubber.scrub(text.strip())[:_LONGEST_MESSAGE]
 
 
 def load_pool(

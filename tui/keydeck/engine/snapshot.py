@@ -159,6 +159,7 @@ class HomeReader:
             config,
             config_is_known=config_trouble is None,
             disk=self.disk,
+            root=root,
         )
         offers = discover(scene)
         pools = self._pools(scene, _with_inherited(stored, root), offers)
@@ -171,7 +172,7 @@ class HomeReader:
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
             fallback=_chain(config),
-            scrubber=Scrubber(_Secrets(pools, stored.logins)),
+            scrubber=Scrubber(_Secrets(pools, {**root.logins, **stored.logins})),
         )
 
     def watched_files(self) -> tuple[Path, ...]:

@@ -45,7 +45,7 @@ def card_lines(
 def _origin(pool: PoolSnapshot, found: RowState, context: Context) -> str:
     row = found.row
     if not isinstance(row, Credential):
-        return f"{clean(pool.provider)}, id {row.id}"
+        return f"{clean(pool.provider)}, id {clean(row.id)}"
     kind = "API key" if row.auth_type == "api_key" else f"{clean(row.auth_type)} login"
     place = [item.id for item in pool.rows].index(row.id) + 1
     parts = [

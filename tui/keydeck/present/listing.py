@@ -5,6 +5,7 @@ JSON is built from the fields named here and from nothing else (demand 4, "JSON 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -106,6 +107,7 @@ def _table(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -
     following, twins = pool.next_pick(state), pool.twins()
     labels = {row.id: label_text(row.row.label, context.scrubber) for row in state.rows}
     widest = min(max((width(label) for label in labels.values()), default=0), 36)
+    cell = functools.partial(fit, mark=context.glyphs.ellipsis)
     lines = []
     for place, row in enumerate(state.rows, 1):
         mark = "->" if row.id == following else "  "
@@ -115,8 +117,8 @@ def _table(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -
             source, count = source_text(row.row), row.row.request_count
         said = _situation(row, now, context) + _badges(row, labels, twins)
         lines.append(
-            f"  {mark} {place:>2}  {fit(row.id, 8)}  {fit(labels[row.id], widest)}  {kind:<5}  "
-            f"{fit(source, 12)}  {count:>7}  {said}"
+            f"  {mark} {place:>2}  {cell(clean(row.id), 8)}  {cell(labels[row.id], widest)}  {cell(kind, 5)}  "
+            f"{cell(source, 12)}  {count:>7}  {said}"
         )
     return lines
 

@@ -133,7 +133,7 @@ def top_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, edge: Ro
 def bottom_line(pane: PaneView, cells: int, glyphs: Glyphs, *, edge: Role) -> Line:
     """Return the lower edge of a framed pane, with the strategy in it."""
     words = f" {pane.strategy} {glyphs.menu} "
-    rest = cells - 3 - len(words)
+    rest = cells - 3 - line_width((Span(words),))
     if rest < 0:
         return (Span(glyphs.corners[2] + glyphs.rule * (cells - 2) + glyphs.corners[3], edge),)
     return (

@@ -11,7 +11,7 @@ from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
-from keydeck.present.text import clean, clock_time, cut, duration, grouped, width
+from keydeck.present.text import LONGEST, clean, clock_time, cut, duration, grouped, width
 
 TOKEN_WARNING_S: Final = 600.0
 """A token that ends sooner than this is worth a warning."""
@@ -121,12 +121,15 @@ def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[Ke
 
 def shown_name(state: RowState, place: int, context: Context) -> str:
     """Return what a row is called: its label, or while names are masked its 1-based place."""
-    return f"key {place}" if context.masked else label_text(state.row.label, context.scrubber) or state.id
+    return (
+        f"key {place}" if context.masked else label_text(state.row.label, context.scrubber) or clean(state.id)
+    )
 
 
 def label_text(label: str, scrubber: Scrubber) -> str:
     """Return a label as it may be shown: clean, and without a secret in it."""
-    return clean(scrubber.scrub_known(label))
+    # Once more when clean: what was broken up by characters that are not drawn is whole again.
+    return scrubber.scrub_known(clean(scrubber.scrub_known(label)))
 
 
 def source_text(row: Credential) -> str:
@@ -150,8 +153,9 @@ def why_text(state: RowState, context: Context) -> str:
         # A provider's sentence may name the account: not while names are masked.
         said = "" if context.masked else row.last_error_message or row.last_error_reason or ""
         parts += [f"{row.last_error_code} {code}".strip() if row.last_error_code else "", said]
-    # Only as much as could ever be shown is scrubbed, but never less: a cut inside a secret would leave its head.
-    return cut(clean(context.scrubber.scrub(": ".join(part for part in parts if part)[:20_000])), 400)
+    # Scrubbed before it is cut, since a cut inside a secret would leave its head; and once more when clean.
+    text = context.scrubber.scrub(": ".join(part for part in parts if part))
+    return cut(context.scrubber.scrub(clean(text[: 2 * LONGEST])), 400, mark=context.glyphs.ellipsis)
 
 
 def _word(state: RowState, twin: str | None) -> str:
@@ -244,7 +248,7 @@ def row_line(row: KeyRow, at: Columns, now: float, glyphs: Glyphs, *, marks_curs
     if at.token:
         spans.append(cell(token_text(row, now), at.token, _token_role(row, now), mark, right=True))
     if at.id:
-        spans += [Span("  "), cell(row.id, at.id - 2, Role.MUTED, mark)]
+        spans += [Span("  "), cell(clean(row.id), at.id - 2, Role.MUTED, mark)]
     if at.detail:
         spans += [Span(" " * _DETAIL_GAP), cell(row.detail, at.detail, Role.MUTED, mark)]
     return fit_line(tuple(spans), at.total, mark)

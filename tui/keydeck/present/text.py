@@ -38,10 +38,10 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable() and len(text) <= LONGEST:
         return text.strip()
-    text = unicodedata.normalize("NFC", _ESCAPES.sub("", text[: LONGEST * 2]))
+    text = _ESCAPES.sub("", text[: LONGEST * 2])
     spaced = "".join(" " if char.isspace() else char for char in text)
     plain = "".join(char for char in spaced if unicodedata.category(char) not in _HOSTILE)
-    return _few_marks(" ".join(plain.split()))[:LONGEST]
+    return _few_marks(unicodedata.normalize("NFC", " ".join(plain.split())))[:LONGEST].rstrip()
 
 
 def _few_marks(text: str) -> str:

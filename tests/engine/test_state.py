@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes import NOW, a_jwt, a_key, a_login, benched
+from keydeck.engine.credential import Credential, Row, parse_rows
+from keydeck.engine.state import (
+    HealthKind,
+    PoolState,
+    RowState,
+    cooldown_s,
+    is_terminal,
+    pool_state,
+    row_state,
+)
+from keydeck.engine.strategies import PICKERS, certain_pick, picker
+
+
+def state_of(raw: Any, now: float = NOW, provider: str = "openrouter") -> RowState:
+    (row,) = parse_rows(provider, provider, [raw])
+    return row_state(row, now)
+
+
+def kind_of(raw: Any, now: float = NOW, provider: str = "openrouter") -> HealthKind:
+    return state_of(raw, now, provider).health.kind
+
+
+def pool_of(raws: Sequence[Any], now: float = NOW) -> PoolState:
+    rows: tuple[Row, ...] = parse_rows("openrouter", "openrouter", raws)
+    return pool_state("openrouter", rows, now)
+
+
+# --- benches -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "wait_s"),
+    [
+        (401, 300),
+        (429, 3600),
+        (402, 3600),
+        (403, 3600),
+        (404, 3600),
+        (500, 3600),
+        (503, 3600),
+        (529, 3600),
+        (None, 3600),
+    ],
+)
+def test_how_long_a_bench_lasts_without_a_time_from_the_provider(code: int | None, wait_s: int) -> None:
+    """401 benches for five minutes, everything else for an hour (hermes-pool 5.1)."""
+    assert cooldown_s(code) == wait_s
+    assert kind_of(a_key(**benched(code, ago=wait_s - 1))) is HealthKind.COOLING
+    assert kind_of(a_key(**benched(code, ago=wait_s + 1))) is HealthKind.READY
+    assert kind_of(a_key(**benched(code, ago=wait_s))) is HealthKind.READY
+
+
+def test_the_providers_own_time_wins() -> None:
+    """A reset time in the row decides, later or earlier than the table's."""
+    assert kind_of(a_key(**benched(429, ago=60, until=NOW + 1))) is HealthKind.COOLING
+    assert kind_of(a_key(**benched(429, ago=60, until=NOW - 1))) is HealthKind.READY
+    assert state_of(a_key(**benched(429, ago=5000, until=NOW + 9000))).health.until == NOW + 9000
+
+
+def test_a_cooling_row_says_since_when_and_until_when() -> None:
+    """Since is the failure, until the end of the bench."""
+    health = state_of(a_key(**benched(429, ago=60))).health
+    assert (health.since, health.until) == (NOW - 60, NOW + 3540)
+    assert not health.is_usable
+
+
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e6))
+def test_a_row_is_cooling_exactly_until_its_end(offset: float, later: float) -> None:
+    """Before the end it is out, from the end on it is in, and it never cools again by itself."""
+    end = NOW + offset
+    row = a_key(**benched(429, ago=60, until=end if end > 0 else None))
+    if end > 0:
+        assert (kind_of(row) is HealthKind.COOLING) is (end > NOW)
+    if kind_of(row) is HealthKind.READY:
+        assert kind_of(row, NOW + later) is HealthKind.READY
+
+
+@pytest.mark.parametrize("status", [None, "ok", "a status of tomorrow", ""])
+def test_any_other_status_is_ready(status: str | None) -> None:
+    """What hermes treats like ok is ready, whatever times stand beside it."""
+    assert (
+        kind_of(a_key(last_status=status, last_status_at=NOW, last_error_reset_at=NOW + 999))
+        is HealthKind.READY
+    )
+
+
+def test_a_dead_row_needs_a_login_for_ever() -> None:
+    """Time heals no dead row, and its end is never shown."""
+    row = a_key(last_status="dead", last_status_at=NOW - 60, last_error_reset_at=NOW - 30)
+    for now in (NOW, NOW + 1e8):
+        health = state_of(row, now).health
+        assert (health.kind, health.until) == (HealthKind.NEEDS_LOGIN, None)
+        assert health.since == NOW - 60
+        assert health.why
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "token_revoked",
+        " Token_Revoked ",
+        "invalid_grant",
+        "invalid_token",
+        "token_invalidated",
+        "unauthorized_client",
+        "refresh_token_reused",
+    ],
+)
+def test_which_failures_waiting_does_not_help(reason: str) -> None:
+    """A 401 with one of hermes' terminal reasons ends a row; under any other code it does not (5.6)."""
+    assert is_terminal(401, reason)
+    assert not is_terminal(403, reason)
+    assert not is_terminal(None, reason)
+
+
+@pytest.mark.parametrize("reason", [None, "", "expired", "rate_limit", "token"])
+def test_other_reasons_only_bench(reason: str | None) -> None:
+    """An ordinary 401 is a bench."""
+    assert not is_terminal(401, reason)
+
+
+# --- secrets and tokens ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [..., "", None])
+def test_a_row_without_a_key_has_no_secret(token: Any) -> None:
+    """Whatever its type and status, a row without a key cannot be used and says so."""
+    for row in (
+        a_key(access_token=token),
+        a_login(access_token=token),
+        a_key(access_token=token, **benched()),
+    ):
+        health = state_of(row).health
+        assert health.kind is HealthKind.NO_SECRET
+        assert health.why
+
+
+def test_a_login_whose_token_ended_is_hermes_to_renew() -> None:
+    """With a refresh token the row waits for hermes; the reason is said in these words."""
+    ended = a_login(expires_at_ms=(NOW - 1) * 1000)
+    health = state_of(ended).health
+    assert (health.kind, health.why) == (HealthKind.NO_SECRET, "token ended, hermes renews it")
+    assert health.since == NOW - 1
+    assert kind_of(a_login(expires_at_ms=(NOW + 1) * 1000)) is HealthKind.READY
+
+
+def test_a_login_without_a_refresh_token_needs_a_login_when_its_token_ended() -> None:
+    """Nobody can renew it."""
+    ended = a_login(expires_at_ms=(NOW - 1) * 1000, refresh_token=...)
+    assert kind_of(ended) is HealthKind.NEEDS_LOGIN
+
+
+def test_a_cooling_login_whose_token_ended_is_cooling_first() -> None:
+    """Of two reasons the one with a time is shown."""
+    assert kind_of(a_login(expires_at_ms=(NOW - 1) * 1000, **benched())) is HealthKind.COOLING
+
+
+def test_a_nous_token_is_refused_two_minutes_before_its_end() -> None:
+    """Hermes does not send a nous token with less than 120 s left, and neither do we."""
+
+    def nous(left: float) -> HealthKind:
+        token = a_jwt(exp=NOW + left, scope="inference:invoke")
+        return kind_of(a_login(access_token=token, expires_at_ms=...), provider="nous")
+
+    assert nous(121) is HealthKind.READY
+    assert nous(120) is HealthKind.NO_SECRET
+    assert nous(-5) is HealthKind.NO_SECRET
+
+
+def test_a_plain_key_in_nous_is_no_inference_token() -> None:
+    """A row that holds a key nous would refuse says so."""
+    assert state_of(a_key(), provider="nous").health.why == "not an inference token"
+
+
+def test_a_bad_row_says_what_is_bad() -> None:
+    """Its reason is its state."""
+    health = state_of(a_key(priority="1")).health
+    assert (health.kind, health.why) == (HealthKind.BAD_ROW, "its priority is not a number")
+
+
+# --- pools -------------------------------------------------------------------------------------------------
+
+
+def test_a_pool_counts_what_it_shows() -> None:
+    """Ready and total are counted over the very rows."""
+    pool = pool_of(
+        [
+            a_key("a"),
+            a_key("b", **benched(429, ago=60, until=NOW + 840)),
+            a_key("c", last_status="dead"),
+            a_key("d"),
+            5,
+        ]
+    )
+    assert [state.id for state in pool.usable] == ["a", "d"]
+    assert len(pool.rows) == 5
+    assert pool.next_ready_at == NOW + 840
+    assert (
+        pool.count(HealthKind.COOLING)
+        == pool.count(HealthKind.NEEDS_LOGIN)
+        == pool.count(HealthKind.BAD_ROW)
+        == 1
+    )
+
+
+def test_the_next_to_come_back_is_the_soonest_of_the_cooling() -> None:
+    """Dead and broken rows do not come back."""
+    assert (
+        pool_of([a_key("a", **benched(until=NOW + 90)), a_key("b", **benched(until=NOW + 30))]).next_ready_at
+        == NOW + 30
+    )
+    assert pool_of([a_key("a"), a_key("b", last_status="dead")]).next_ready_at is None
+    assert pool_of([]).next_ready_at is None
+
+
+# --- picking -----------------------------------------------------------------------------------------------
+
+THREE = [a_key("a", request_count=5), a_key("b", request_count=2), a_key("c", request_count=2)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "row_id"), [("fill_first", "a"), ("round_robin", "a"), ("least_used", "b"), ("sticky", "a")]
+)
+def test_the_next_pick_is_shown_where_it_is_certain(strategy: str, row_id: str) -> None:
+    """The mark is on the row that the strategy takes from the files as they are."""
+    pick = certain_pick(strategy, pool_of(THREE))
+    assert pick is not None
+    assert pick.id == row_id
+
+
+def test_no_pick_is_certain_under_random_or_without_a_usable_row() -> None:
+    """Chance and emptiness mark nothing."""
+    assert certain_pick("random", pool_of(THREE)) is None
+    assert certain_pick("fill_first", pool_of([a_key(**benched())])) is None
+
+
+def test_fill_first_takes_the_first_and_random_any() -> None:
+    """The two strategies that are followed now; any other name is read as fill_first."""
+    rows = [row for row in parse_rows("openrouter", "openrouter", THREE) if isinstance(row, Credential)]
+    assert picker("fill_first")(rows).id == "a"
+    assert picker("quota_aware")(rows).id == "a"
+    assert {picker("random")(rows).id for _ in range(200)} == {"a", "b", "c"}
+    assert set(PICKERS) == {"fill_first", "random"}
