@@ -11,7 +11,8 @@ import pytest
 
 import keydeck
 from cli.program import Run
-from fakes import a_key, benched, keys, load, lock_held, permissions_count, tree, write_store
+from fakes import a_key, a_reader, benched, keys, load, lock_held, permissions_count, tree, write_store
+from keydeck.cli.common import operator
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.snapshot import HomeReader
 
@@ -369,7 +370,17 @@ def test_a_lock_that_is_held_is_told_while_waiting_and_when_giving_up(
 def _hurried(reader: HomeReader, **rest: Any) -> Any:
     from keydeck.engine.acts import Operator
 
-    return Operator(reader, timeout_s=0.4, **rest)
+    return Operator(reader, timeout_s=0.7, **rest)
+
+
+def test_waiting_for_the_lock_is_told_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However long it takes."""
+    acts = operator(a_reader(home))
+    for waited_s in (0.3, 1.3, 2.3):
+        acts._on_wait(waited_s)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("waiting for the lock") == captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

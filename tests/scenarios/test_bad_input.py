@@ -72,13 +72,7 @@ def look(home: Path) -> Looked:
     drawn = [plain(line) for line in draw(snapshot)]
     drawn += [*list_lines(snapshot, NOW), *status_lines(statuses(snapshot, NOW), NOW), banner(snapshot, NOW)]
     seen = Looked(snapshot, drawn, json.loads(json.dumps(listing(snapshot, NOW), allow_nan=False)))
-    for args in (
-        ["list"],
-        ["list", "--json"],
-        ["list", "openrouter"],
-        ["status"],
-        ["strategy", "openrouter"],
-    ):
+    for args in (["list"], ["list", "--json"], ["status"]):
         result = CliRunner().invoke(keydeck, ["--home", str(home), "auth", *args])
         assert result.exception is None or isinstance(result.exception, SystemExit | KeydeckError), args
         seen.results.append(result)
@@ -94,7 +88,7 @@ def draw(snapshot: HomeSnapshot) -> Iterator[Line]:
     for glyphs, masked in ((UNICODE, False), (ASCII, True)):
         context = Context(glyphs, snapshot.scrubber, masked)
         panes = pane_views(snapshot, NOW, context)
-        for cells in (24, 80, 220):
+        for cells in (24, 120):
             yield status_line("~/.hermes", panes, cells, glyphs, watching="live")
             for pool, pane in zip(snapshot.pools, panes, strict=True):
                 yield header_line(pane, NOW, cells, glyphs, has_focus=True)
@@ -132,7 +126,7 @@ def test_a_missing_home(home: Path) -> None:
     assert seen.snapshot.trouble is None
     assert f"there is no auth.json in {home} yet" in seen.text
     assert seen.document["pools"] == []
-    assert [result.exit_code for result in seen.results] == [0] * 5
+    assert [result.exit_code for result in seen.results] == [0] * 3
     assert not home.exists()
     Operator(a_reader(home)).add_key("openrouter", NEW)
     assert look(home).health() == ["ready"]
@@ -173,7 +167,7 @@ def test_a_file_that_is_no_store(home: Path, data: bytes, reason: str) -> None:
     assert reason in str(seen.snapshot.trouble)
     assert reason in banner(seen.snapshot, NOW)
     assert seen.document["pools"] == []
-    for result in seen.results[:4]:
+    for result in seen.results:
         assert (result.exit_code, result.stdout) == (1, "")
         assert reason in str(result.exception)
     assert reader.read().pools == good.pools
@@ -204,7 +198,7 @@ def test_an_unreadable_file(home: Path) -> None:
         seen = look(home)
         assert isinstance(seen.snapshot.trouble, StoreUnreadable)
         assert "permission denied" in banner(seen.snapshot, NOW)
-        assert {result.exit_code for result in seen.results[:4]} == {1}
+        assert {result.exit_code for result in seen.results} == {1}
         with pytest.raises(StoreUnreadable):
             load_pool("openrouter", home=home, around=around(home.parent))
         for act in ACTS.values():
@@ -274,10 +268,10 @@ def test_a_lock_held_by_another_process(home: Path, act: Callable[[Operator], ob
         before = tree(home)
         assert look(home).health() == ["cooling"]
         with pytest.raises(LockBusy, match="nothing was changed"):
-            act(Operator(a_reader(home), timeout_s=0.4, on_wait=waited.append))
+            act(Operator(a_reader(home), timeout_s=0.7, on_wait=waited.append))
         assert tree(home) == before
     assert len(waited) == 1
-    assert 0.3 <= waited[0] < 0.4
+    assert 0.3 <= waited[0] < 0.7
     act(Operator(a_reader(home), timeout_s=5))
 
 
@@ -314,7 +308,7 @@ def test_a_row_that_is_none(home: Path, raw: Any, reason: str) -> None:
     assert sorted(seen.health()) == ["bad_row", "cooling", "ready", "ready"]
     assert reason in seen.text
     assert "sk-a-bare-key" not in seen.text
-    assert [result.exit_code for result in seen.results] == [0] * 5
+    assert [result.exit_code for result in seen.results] == [0] * 3
     chosen = a_pool(home).select()
     assert chosen is not None
     assert chosen.id == "ccc003"
