@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cli.program import Run
 from fakes import NOW, a_key, benched, in_another_process, keys, permissions_count, tree, write_store
+from keydeck.cli import keydeck
+from keydeck.engine.errors import Refused
 
 CREDENTIAL = [
     *("id", "label", "auth_type", "source", "stored", "inherited", "priority", "base_url", "health"),
@@ -271,3 +274,37 @@ def test_a_terminal_that_cannot_show_a_label_gets_what_it_can(home: Path, encodi
     text = in_another_process(LISTING, "--home", home, "auth", "list", PYTHONIOENCODING=encoding)
     assert "aaa001" in text
     assert "1 of 1 ready" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--demo", "auth", "list"],
+        ["--demo", "--home", "somewhere"],
+        ["--mask", "auth", "list"],
+        ["--ascii", "auth", "status"],
+    ],
+)
+def test_options_of_the_dashboard_do_not_pass_silently(arguments: list[str]) -> None:
+    """A flag that would mean nothing here is wrong usage."""
+    done = CliRunner().invoke(keydeck, arguments)
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add", "openrouter", "--api-key", "sk-new-0123456789"],
+        ["remove", "openrouter", "aaa001", "--yes"],
+        ["reset", "openrouter"],
+        ["strategy", "openrouter", "random"],
+    ],
+)
+def test_read_only_holds_for_every_command_that_changes(home: Path, arguments: list[str]) -> None:
+    """With --read-only before the command nothing is changed, and the reason is said."""
+    write_store(home, {"openrouter": keys("aaa001", **benched())})
+    before = tree(home)
+    done = CliRunner().invoke(keydeck, ["--read-only", "--home", str(home), "auth", *arguments])
+    assert isinstance(done.exception, Refused)
+    assert "--read-only" in str(done.exception)
+    assert tree(home) == before

@@ -72,11 +72,11 @@ async def test_the_clock_alone_moves_countdowns_and_ends_them(home: Path) -> Non
     """Without any file event the time left shrinks, and at its end the row is ready (FS-62, FS-05)."""
     write_store(home, {"openrouter": [a_key("aaa001", "one", **benched(429, until=NOW + 90))]})
     async with running(home, (80, 24)) as ui:
-        assert "1m30s 429" in ui.line("one ")
+        assert "1m30s 429" in ui.line("◐ one")
         await ui.tick(30)
-        assert "1m00s 429" in ui.line("one ")
+        assert "1m00s 429" in ui.line("◐ one")
         await ui.tick(60)
-        assert "ready" in ui.line("one ")
+        assert "ready" in ui.line("● one")
         ui.sees("1/1 ready", "1 ready")
 
 
@@ -303,7 +303,7 @@ async def test_frames_come_and_go_with_the_height(home: Path) -> None:
         ui.sees("╭─ openrouter", "the next request goes here")
         await ui.pilot.resize_terminal(120, 24)
         await ui.settle()
-        assert "╭─" not in ui.text
+        assert "╭─ openrouter" not in ui.text
         await ui.pilot.resize_terminal(120, 40)
         await ui.settle()
         ui.sees("╭─ openrouter")
@@ -367,7 +367,7 @@ async def test_a_wide_label_column_leaves_room_for_everything_else(home: Path) -
     """Long labels are cut with an ellipsis; the status stays readable."""
     write_store(home, {"openrouter": [a_key("aaa001", "n" * 80, **benched(402, until=NOW + 79_800))]})
     async with running(home, (80, 24)) as ui:
-        assert "…" in ui.line("nnnn") and "22h10m 402" in ui.line("nnnn")
+        assert "…" in ui.line("◐ nnnn") and "22h10m 402" in ui.line("◐ nnnn")
 
 
 async def test_pools_come_go_and_change_places(home: Path) -> None:

@@ -11,7 +11,9 @@ from keydeck.present.spans import plain
 
 
 def empty_text(home: Path, *, only_problems: bool = False) -> str:
-    return "\n".join(plain(line) for line in empty_lines(a_reader(home).read(), only_problems=only_problems))
+    return "\n".join(
+        plain(line) for line in empty_lines(a_reader(home).read(), "", only_problems=only_problems)
+    )
 
 
 def test_without_trouble_there_is_no_banner(home: Path) -> None:

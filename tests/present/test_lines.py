@@ -289,7 +289,7 @@ def test_with_ascii_signs_an_ascii_store_is_drawn_in_ascii(home: Path) -> None:
         ]
         for row in pane.rows:
             lines += card_lines(pool, pool.at(NOW), row, NOW, cells, context)
-        lines += empty_lines(snapshot, only_problems=True)
+        lines += empty_lines(snapshot, "", only_problems=True)
         assert [plain(line) for line in lines if not plain(line).isascii()] == []
 
 

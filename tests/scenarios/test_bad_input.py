@@ -96,7 +96,7 @@ def draw(snapshot: HomeSnapshot) -> Iterator[Line]:
                 for row in pane.rows:
                     yield row_line(row, at, NOW, glyphs)
                     yield from card_lines(pool, pool.at(NOW), row, NOW, cells, context)
-    yield from empty_lines(snapshot, only_problems=False)
+    yield from empty_lines(snapshot, "", only_problems=False)
 
 
 ACTS: dict[str, Callable[[Operator], object]] = {

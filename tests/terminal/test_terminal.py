@@ -187,3 +187,14 @@ def test_without_a_terminal_the_dashboard_refuses(home: Path) -> None:
     )
     assert done.returncode == 2
     assert b"needs a terminal" in done.stderr and b"\x1b" not in done.stdout + done.stderr
+
+
+def test_a_polite_kill_leaves_the_terminal_in_order(terminal: Terminal, tmp_path: Path) -> None:
+    """On SIGTERM the demo restores the screen, deletes its folder, and says so by its exit code."""
+    terminal.start(f"{KEYDECK} --demo", TMPDIR=str(tmp_path))
+    terminal.sees("anthropic", "half-written")
+    folder = next(path for path in tmp_path.iterdir() if path.name.startswith("keydeck-demo-"))
+    subprocess.run(["pkill", "-TERM", "-f", "keydeck --demo"], check=False)
+    assert terminal.exit_code() == 143
+    assert terminal.stream.rstrip().count(b"\x1b[?1049l") == 1
+    assert not folder.exists()

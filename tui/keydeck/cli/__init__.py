@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 
 import click
 
@@ -32,8 +33,12 @@ def keydeck(
 ) -> None:
     """See and steer pools of LLM credentials. Without a command: the dashboard."""
     context = click.get_current_context()
-    context.obj = place
+    if demo and (place.home or place.profile or context.invoked_subcommand):
+        raise click.UsageError("--demo opens the dashboard on a home of its own, and nothing else")
+    context.obj = replace(place, read_only=read_only)
     if context.invoked_subcommand is not None:
+        if mask or ascii_only or no_mouse:
+            raise click.UsageError("--mask, --ascii and --no-mouse are for the dashboard")
         return
     from keydeck.cli.dashboard import open_dashboard, open_demo
 
@@ -43,7 +48,12 @@ def keydeck(
         code = open_demo(read_only=read_only, mask=mask, ascii_only=ascii_only, mouse=not no_mouse)
     else:
         code = open_dashboard(
-            place.reader(), read_only=read_only, mask=mask, ascii_only=ascii_only, mouse=not no_mouse
+            place.reader(),
+            read_only=read_only,
+            mask=mask,
+            ascii_only=ascii_only,
+            mouse=not no_mouse,
+            flags=place.flags,
         )
     context.exit(code)
 

@@ -28,8 +28,9 @@ def command(
     api_key: str | None,
 ) -> None:
     """Add an API key to PROVIDER. It is asked for without an echo."""
+    act = operator(place, place.reader())
     secret = _secret(api_key, from_stdin=api_key_stdin)
-    tell(operator(place.reader()).add_key(provider, secret, label=label, base_url=base_url))
+    tell(act.add_key(provider, secret, label=label, base_url=base_url))
 
 
 def _secret(given: str | None, *, from_stdin: bool) -> Secret:

@@ -19,10 +19,11 @@ from keydeck.present.text import clean
 def command(place: Place, provider: str, target: str, *, yes: bool) -> None:
     """Remove the credential that TARGET names: an id, a label, or its place in the list."""
     reader = place.reader()
+    act = operator(place, reader)
     row = find_row(reader, provider, target)
     if not yes:
         if not sys.stdin.isatty():
             raise Refused("nobody here to confirm the removal; say --yes")
         question = f"Remove {row.label} ({row.id}) from {row.provider}?"
         click.confirm(clean(question), abort=True, err=True)
-    tell(operator(reader).remove(row.provider, row.id))
+    tell(act.remove(row.provider, row.id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import click
 
 from keydeck.engine.acts import Done, Operator
 from keydeck.engine.credential import Row
+from keydeck.engine.errors import Refused
 from keydeck.engine.home import Surroundings, locate_home
 from keydeck.engine.providers import canonical
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
@@ -27,6 +29,13 @@ class Place:
 
     home: str | None = None
     profile: str | None = None
+    read_only: bool = False
+
+    @property
+    def flags(self) -> str:
+        """What has to be said in a command to mean the same store."""
+        named = (("--home", self.home), ("--profile", self.profile))
+        return "".join(f" {flag} {shlex.quote(value)}" for flag, value in named if value)
 
     def reader(self) -> HomeReader:
         """Return a reader of that home."""
@@ -40,7 +49,7 @@ def store_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(context: click.Context, home: str | None, profile: str | None, **rest: Any) -> Any:
         outer = context.obj if isinstance(context.obj, Place) else Place()
-        place = Place(home or outer.home, profile or outer.profile)
+        place = Place(home or outer.home, profile or outer.profile, outer.read_only)
         return command(place, **rest)
 
     options = click.option(
@@ -98,8 +107,14 @@ def pool_of(snapshot: HomeSnapshot, provider: str) -> PoolSnapshot:
     return snapshot.pool(name) or snapshot.pool(f"custom:{name}") or PoolSnapshot(name)
 
 
-def operator(reader: HomeReader) -> Operator:
-    """Return an operator that tells on standard error when it waits for the lock."""
+def operator(place: Place, reader: HomeReader) -> Operator:
+    """Return an operator that tells on standard error when it waits for the lock.
+
+    Raises:
+        Refused: the command line says ``--read-only``.
+    """
+    if place.read_only:
+        raise Refused("--read-only: nothing is changed")
     told: list[float] = []
 
     def waiting(waited_s: float) -> None:

@@ -13,6 +13,7 @@ def open_dashboard(
     ascii_only: bool,
     mouse: bool,
     place: str | None = None,
+    flags: str = "",
 ) -> int:
     """Run the dashboard on a home until the user leaves."""
     from keydeck.dashboard.app import PoolApp
@@ -20,6 +21,7 @@ def open_dashboard(
 
     glyphs = ASCII if ascii_only else UNICODE
     app = PoolApp(reader, read_only=read_only, masked=mask, glyphs=glyphs, place=place)
+    app.command_flags = flags
     app.run(mouse=mouse)
     return app.return_code or 0
 

@@ -91,9 +91,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(
         id="view.back", keys=("escape",), text="back", help="close, or show all pools again", group="look"
     ),
-    Action(
-        id="app.reload", keys=("ctrl+r",), text="reload", help="read the files again now", group="app", bar=5
-    ),
+    Action(id="app.reload", keys=("ctrl+r",), text="reload", help="read the files again now", group="app"),
     Action(id="app.help", keys=("question_mark", "f1"), text="help", help="this list", group="app", bar=1),
     Action(id="app.quit", keys=("q", "ctrl+q"), text="quit", help="leave", group="app", bar=9),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -60,6 +61,8 @@ class PoolApp(App[None]):
         self._reader = reader
         self._watch = Watch(reader) if watch else None
         self.snapshot: HomeSnapshot = reader.read()
+        self.command_flags = ""
+        """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
         self._pools = PoolsScreen(self)
 
@@ -80,6 +83,9 @@ class PoolApp(App[None]):
 
     def on_mount(self) -> None:
         """Start the clock on a whole second, and watch the files."""
+        for sign in (signal.SIGTERM, signal.SIGHUP):
+            # Leave as `q` does, so that the terminal and a demo's folder are left in order.
+            asyncio.get_running_loop().add_signal_handler(sign, self.exit, None, 128 + sign)
         self.set_timer(1 - self.clock() % 1, self._start_ticking)
         if self._watch is not None:
             self.run_worker(self._follow(self._watch), group="watch", exclusive=True, exit_on_error=True)
@@ -128,9 +134,15 @@ class PoolApp(App[None]):
 
     def strategy_obstacle(self) -> str | None:
         """Say why no strategy can be written now, or None."""
+        if self.snapshot.trouble is not None:
+            return "auth.json cannot be read: writes are off"
         if self.snapshot.config_trouble is not None:
             return clean(f"config.yaml cannot be changed: {self.snapshot.config_trouble.reason}")
         return Operator(self._reader).strategy_obstacle()
+
+    def action_help_quit(self) -> None:
+        """Say on ctrl+c, which other programs quit by, how to quit here."""
+        self.tell("q quits", "information")
 
     def set_strategy(self, provider: str, strategy: str) -> None:
         """Write a pool's strategy, beside the screen; say how it went."""

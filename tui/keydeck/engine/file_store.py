@@ -296,7 +296,7 @@ def _suppressed(section: Mapping[str, Any]) -> dict[str, frozenset[str]]:
 
 
 def _signature(status: os.stat_result) -> Signature:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
 
 
 def _json_name(value: Any) -> str:

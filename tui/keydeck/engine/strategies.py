@@ -36,7 +36,7 @@ def picker(strategy: str) -> Picker:
 def certain_pick(strategy: str, state: PoolState) -> RowState | None:
     """Return the row that the agent's next request will surely get, or None where chance decides."""
     usable = state.usable
-    if not usable or strategy == "random":
+    if not usable or (strategy == "random" and len(usable) > 1):
         return None
     if strategy == "least_used":
         return min(usable, key=_uses)

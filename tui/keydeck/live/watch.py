@@ -82,7 +82,15 @@ class Watch:
         trusted = len(folders) == len(wanted) and self._missed < _MISSED_TO_DISTRUST
         self.how = "live" if trusted else "polling"
         yield True  # whatever happened before is no fault of the events
-        async for told in self._events(self._source, folders, self._stop) if trusted else _beats(self._stop):
+        events = self._events(self._source, folders, self._stop) if trusted else _beats(self._stop)
+        while True:
+            try:
+                told = await anext(events)
+            except StopAsyncIteration:
+                return
+            except OSError:  # a folder that may not be watched can still be looked at
+                self.how, trusted, events = "polling", False, _beats(self._stop)
+                continue
             yield told
             now_there = [folder for folder in wanted if folder.is_dir()]
             if _identities(now_there) != identities or (trusted and self._missed >= _MISSED_TO_DISTRUST):
@@ -126,7 +134,8 @@ def _stamp(path: Path) -> tuple[int, int, int, int] | None:
         status = os.stat(path)
     except OSError:
         return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    # The change time tells of a changed mode too: a file that became readable has to be read.
+    return (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
 
 
 def _identities(folders: list[Path]) -> list[tuple[int, int]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from keydeck.engine.credential import Credential
+from keydeck.engine.credential import Credential, Row
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
 from keydeck.present.rows import Context, KeyRow, row_glyph, row_role, why_text
 from keydeck.present.spans import Line, Role, Span, fit_line
@@ -23,12 +24,11 @@ def card_lines(
     found = next((item for item in state.rows if item.id == row.id), None)
     if found is None:
         return ()
-    sign = Span(f"{row_glyph(row, now, glyphs)} ", row_role(row, now))
     inner = (
         (Span(_origin(pool, found, context), Role.MUTED),),
-        (sign, Span(_situation(pool, state, found, row, now))),
-        (Span("  " + (why_text(found, context) or _facts(row, now)), Role.MUTED),),
-        _advice_line(pool, found),
+        (_sign(row, now, glyphs), Span(_situation(pool, state, found, row, now))),
+        (Span("  " + _more(found, row, now, context), Role.MUTED),),
+        _advice_line(pool, found, context),
     )
     head = (Span(f"{glyphs.corners[0]}{glyphs.rule} ", Role.FAINT), Span(row.label, Role.STRONG), Span(" "))
     rest = max(cells - width(row.label) - 5, 0)
@@ -40,6 +40,44 @@ def card_lines(
     )
     bottom = Span(glyphs.corners[2] + glyphs.rule * max(cells - 2, 0) + glyphs.corners[3], Role.FAINT)
     return ((*top, Span(glyphs.corners[1], Role.FAINT)), *body, (bottom,))
+
+
+def card_line(
+    pool: PoolSnapshot, state: PoolState, row: KeyRow, now: float, cells: int, context: Context
+) -> tuple[Line, ...]:
+    """Return the card in one line, for terminals without room for more: situation, reason, advice."""
+    found = next((item for item in state.rows if item.id == row.id), None)
+    if found is None:
+        return ()
+    more, advice = _more(found, row, now, context), _advice(pool, found, context)
+    line = (
+        Span(" "),
+        _sign(row, now, context.glyphs),
+        Span(_brief(pool, state, found, row, now)),
+        Span(f": {more}", Role.MUTED),
+        *((Span("  do ", Role.ACCENT), Span(advice)) if advice else ()),
+    )
+    return (fit_line(line, cells, context.glyphs.ellipsis),)
+
+
+def _brief(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float) -> str:
+    health = found.health
+    if health.is_usable:
+        return _situation(pool, state, found, row, now)
+    said = "cooling" if health.kind is HealthKind.COOLING else row.word
+    if health.until is not None:
+        said += f" until {clock_time(health.until, now)}"
+    return said if health.since is None else f"{said}, since {clock_time(health.since, now)}"
+
+
+def _sign(row: KeyRow, now: float, glyphs: Glyphs) -> Span:
+    return Span(f"{row_glyph(row, now, glyphs)} ", row_role(row, now))
+
+
+def _more(found: RowState, row: KeyRow, now: float, context: Context) -> str:
+    """Return the provider's words; where the situation has said everything, what is known besides."""
+    why = why_text(found, context)
+    return why if why and why not in row.word else _facts(row, now)
 
 
 def _origin(pool: PoolSnapshot, found: RowState, context: Context) -> str:
@@ -86,20 +124,20 @@ def _facts(row: KeyRow, now: float) -> str:
     return facts
 
 
-def _advice_line(pool: PoolSnapshot, found: RowState) -> Line:
-    advice = _advice(pool, found)
+def _advice_line(pool: PoolSnapshot, found: RowState, context: Context) -> Line:
+    advice = _advice(pool, found, context)
     return (Span("  do  ", Role.ACCENT), Span(advice)) if advice else ()
 
 
-def _advice(pool: PoolSnapshot, found: RowState) -> str:
+def _advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
     """Return the least drastic act that helps."""
     row, kind, provider = found.row, found.health.kind, clean(pool.provider)
     if row.inherited:
         return "act on it with --profile default" if not found.health.is_usable else ""
     if kind is HealthKind.COOLING:
-        return f"wait; if the provider has lifted it: keydeck auth reset {provider} {clean(row.id)}"
+        return f"{_before_a_reset(row)}: keydeck auth reset {provider} {clean(row.id)}{context.flags}"
     if kind is HealthKind.NEEDS_LOGIN:
-        return _login_advice(provider, row)
+        return _login_advice(provider, row, context)
     if kind is HealthKind.BAD_ROW:
         return "mend this row in auth.json by hand; the others are not affected"
     if kind is HealthKind.NO_SECRET:
@@ -109,7 +147,19 @@ def _advice(pool: PoolSnapshot, found: RowState) -> str:
     return ""
 
 
-def _login_advice(provider: str, row: object) -> str:
+def _before_a_reset(row: Row) -> str:
+    code = row.last_error_code if isinstance(row, Credential) else None
+    if code == 402:
+        return "wait, or once you topped up"
+    if code == 401:
+        return "check the key; if it is valid"
+    return "wait, or once it is lifted"
+
+
+def _login_advice(provider: str, row: Row, context: Context) -> str:
     if isinstance(row, Credential) and row.auth_type == "api_key":
-        return f"add a new key with keydeck auth add {provider}, then remove this one"
+        return (
+            f"keydeck auth add {provider}{context.flags} with a new key, then "
+            f"keydeck auth remove {provider} {clean(row.id)}{context.flags}"
+        )
     return f"log in again: hermes auth add {provider}; waiting does not help"

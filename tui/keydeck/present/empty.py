@@ -7,8 +7,8 @@ from keydeck.present.spans import Line, Role, Span
 from keydeck.present.text import clean
 
 
-def empty_lines(snapshot: HomeSnapshot, *, only_problems: bool) -> tuple[Line, ...]:
-    """Return the lines of an empty screen."""
+def empty_lines(snapshot: HomeSnapshot, flags: str, *, only_problems: bool) -> tuple[Line, ...]:
+    """Return the lines of an empty screen; `flags` make its command mean this store."""
     if only_problems and snapshot.pools:
         return (
             (Span("every key is ready", Role.READY),),
@@ -24,7 +24,7 @@ def empty_lines(snapshot: HomeSnapshot, *, only_problems: bool) -> tuple[Line, .
         (Span("The environment, .env, logins and config.yaml offer no key either.", Role.MUTED),),
         (),
         (
-            Span("keydeck auth add openrouter", Role.ACCENT),
+            Span(f"keydeck auth add openrouter{flags}", Role.ACCENT),
             Span("   adds a key; it is asked for, not shown"),
         ),
         (

@@ -169,18 +169,18 @@ def status_line(
         panes: all pools.
         cells: width of the bar.
         glyphs: the signs to use.
-        watching: ``live``, or how else changes are noticed.
+        watching: ``live``, how else changes are noticed, or ``stale``.
         flags: modes that are on, such as ``read-only``.
     """
     badge = Span(" keydeck ", Role.BADGE)
-    freshness = Role.READY if watching == "live" else Role.COOLING
+    freshness = {"live": Role.READY, "stale": Role.DEAD}.get(watching, Role.COOLING)
     fresh = (Span(f"{glyphs.live} {watching}", freshness), Span(" "))
-    room = cells - line_width((badge, *fresh))
+    modes = tuple(Span(f" {flag} ", Role.PAUSED) for flag in flags)
+    room = cells - line_width((badge, *modes, *fresh)) - 1
     counts: list[Span] = []
     for count in _counts(panes):
         if line_width((*counts, count)) + 2 <= room:
             counts += [count, Span("  ")]
-    modes = tuple(Span(f" {flag} ", Role.PAUSED) for flag in flags)
     left = cells - line_width((badge, *modes, *counts, *fresh)) - 2
     where = Span(f" {cut_head(clean(place), left, mark=glyphs.ellipsis)} ", Role.MUTED)
     return between((badge, *modes, where), (*counts, *fresh), cells, glyphs.ellipsis)

@@ -25,6 +25,8 @@ _KIND_ROLE: Final = {
     HealthKind.NO_SECRET: Role.ABSENT,
     HealthKind.BAD_ROW: Role.DEAD,
 }
+# States whose words do not fit into the status; the others say all there is to say.
+_EXPLAINED: Final = (HealthKind.COOLING, HealthKind.NEEDS_LOGIN)
 _CODE_WORDS: Final = {
     401: "key refused",
     402: "payment required",
@@ -46,6 +48,8 @@ class Context:
     glyphs: Glyphs
     scrubber: Scrubber
     masked: bool = False
+    flags: str = ""
+    """What a suggested command needs to mean this store: `` --home FOLDER``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,7 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
     """
     row, health = state.row, state.health
     if not isinstance(row, Credential):
-        return KeyRow(
-            row.id, health.kind, name, "", "", "", clean(health.why or ""), clean(row.reason), is_next=False
-        )
+        return KeyRow(row.id, health.kind, name, "", "", "", clean(health.why or ""), "", is_next=False)
     return KeyRow(
         id=row.id,
         kind=health.kind,
@@ -94,8 +96,8 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
         type="key" if row.auth_type == "api_key" else clean(row.auth_type),
         source=source_text(row),
         requests=grouped(row.request_count),
-        word=_word(state, twin),
-        detail=why_text(state, context),
+        word=_word(state, twin, context),
+        detail=why_text(state, context) if health.kind in _EXPLAINED else "",
         is_next=is_next,
         since=health.since,
         until=health.until,
@@ -147,18 +149,20 @@ def why_text(state: RowState, context: Context) -> str:
         return ""
     if not isinstance(row, Credential):
         return clean(row.reason)
-    parts = [health.why] if health.why else []
-    if health.kind in (HealthKind.COOLING, HealthKind.NEEDS_LOGIN):
+    # The name of a variable, or a provider's sentence, may name the account: not while names are masked.
+    hidden = context.masked and health.kind is HealthKind.NO_SECRET
+    parts = ["its source is not here" if hidden else health.why] if health.why else []
+    if health.kind in _EXPLAINED:
         code = _CODE_WORDS.get(row.last_error_code or 0, "")
-        # A provider's sentence may name the account: not while names are masked.
         said = "" if context.masked else row.last_error_message or row.last_error_reason or ""
-        parts += [f"{row.last_error_code} {code}".strip() if row.last_error_code else "", said]
+        told = [f"{row.last_error_code} {code}".strip() if row.last_error_code else "", said]
+        parts = told if any(told) else parts
     # Scrubbed before it is cut, since a cut inside a secret would leave its head; and once more when clean.
     text = context.scrubber.scrub(": ".join(part for part in parts if part))
     return cut(context.scrubber.scrub(clean(text[: 2 * LONGEST])), 400, mark=context.glyphs.ellipsis)
 
 
-def _word(state: RowState, twin: str | None) -> str:
+def _word(state: RowState, twin: str | None, context: Context) -> str:
     row, health = state.row, state.health
     if health.kind is HealthKind.COOLING:
         code = row.last_error_code if isinstance(row, Credential) else None
@@ -169,7 +173,9 @@ def _word(state: RowState, twin: str | None) -> str:
         return "paused"
     if health.kind is HealthKind.NO_SECRET:
         why = clean(health.why or "")
-        return why if why.startswith("token") else f"no secret: {why}"
+        if why.startswith("token"):
+            return why
+        return "no secret" if context.masked else f"no secret: {why}"
     if twin:
         return f"{health.kind.value}, same key as {twin}"
     return health.kind.value

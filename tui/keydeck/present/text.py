@@ -125,5 +125,5 @@ def grouped(number: int) -> str:
         return f"{number:,}"
     for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
         if number >= size:
-            return f"{number / size:.1f}{letter}" if number < size * 10**4 else "many"
+            return f"{number / size:.1f}{letter}" if number < size * 9999 else "many"
     return "many"

@@ -17,12 +17,15 @@ from keydeck.present.spans import Line, Role, Span
 
 _LEGEND: tuple[tuple[HealthKind, Role, str], ...] = (
     (HealthKind.READY, Role.READY, "ready, picked normally"),
-    (HealthKind.PROBING, Role.READY, "probing: one request at a time"),
     (HealthKind.COOLING, Role.COOLING, "cooling: benched until the countdown ends"),
     (HealthKind.NEEDS_LOGIN, Role.DEAD, "log in again: waiting does not help"),
-    (HealthKind.PAUSED, Role.PAUSED, "paused by you"),
     (HealthKind.NO_SECRET, Role.ABSENT, "no secret: its variable or login is gone"),
     (HealthKind.BAD_ROW, Role.DEAD, "a row that cannot be read"),
+)
+
+
+_COLUMNS: tuple[Line, ...] = (
+    (Span("columns ", Role.MUTED), Span("label, type, source, state, requests, token life, id")),
 )
 
 
@@ -50,7 +53,8 @@ class HelpDialog(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Fill in the lines."""
-        self.query_one(FixedLines).show((*self._keys(), (), *self._signs()))
+        self.query_one("#help").set_class(self._glyphs.enter.isascii(), "-ascii")
+        self.query_one(FixedLines).show((*self._keys(), (), *self._signs(), (), *_COLUMNS))
 
     def action_close(self) -> None:
         """Go back."""

@@ -34,8 +34,9 @@ class StrategyDialog(ModalScreen[str | None]):
         Binding("k", "up", "up"),
     ]
 
-    def __init__(self, pool: PoolSnapshot, obstacle: str | None) -> None:
+    def __init__(self, pool: PoolSnapshot, obstacle: str | None, *, ascii_only: bool) -> None:
         super().__init__()
+        self._ascii_only = ascii_only
         self._pool = pool
         self._obstacle = obstacle
 
@@ -55,6 +56,7 @@ class StrategyDialog(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """Start on the present strategy."""
+        self.query_one("#strategy").set_class(self._ascii_only, "-ascii")
         options = self.query_one(OptionList)
         options.highlighted = KNOWN_STRATEGIES.index(self._pool.followed_strategy)
         options.focus()
@@ -78,5 +80,6 @@ class StrategyDialog(ModalScreen[str | None]):
         self.query_one(OptionList).action_cursor_up()
 
     def _option(self, name: str) -> Option:
-        here = "(•)" if name == self._pool.strategy else "( )"
+        mark = "(*)" if self._ascii_only else "(•)"
+        here = mark if name == self._pool.strategy else "( )"
         return Option(Content(f"{here} {name:<12} {_MEANING[name]}"), id=name)

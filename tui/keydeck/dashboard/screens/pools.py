@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
@@ -18,8 +19,8 @@ from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.widgets.key_bar import KeyBar
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.dashboard.widgets.pool_pane import PaneLook, PoolPane
-from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.present.card import card_lines
+from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
+from keydeck.present.card import CARD_LINES, card_line, card_lines
 from keydeck.present.empty import empty_lines
 from keydeck.present.panes import PaneView, banner, pane_views, status_line
 from keydeck.present.rows import Context, KeyRow, longest_label
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 TALL_FROM: Final = 32
 """Lines from which panes have frames and the selected key has a card (ux 4.3)."""
+CARD_FROM: Final = 14
+"""Lines from which the selected key is explained below the pools, be it in one line."""
+_BARS: Final = 2
+_BANNER_LINES: Final = 2
 _TOO_SMALL: Final = (40, 10)
 
 
@@ -108,7 +113,12 @@ class PoolsScreen(Screen[None]):
         self._paint_card()
 
     def _row_context(self) -> Context:
-        return Context(self._deck.glyphs, self._snapshot.scrubber, masked=self._deck.masked)
+        return Context(
+            self._deck.glyphs,
+            self._snapshot.scrubber,
+            masked=self._deck.masked,
+            flags=self._deck.command_flags,
+        )
 
     def _shown(self) -> list[PaneView]:
         return [view for view in self._views if view.has_trouble or not self._only_problems]
@@ -117,7 +127,9 @@ class PoolsScreen(Screen[None]):
 
     def _paint_panes(self, now: float) -> None:
         longest = max((longest_label(view.rows) for view in self._views), default=0)
-        look = PaneLook(self._deck.glyphs, self._is_tall(), longest, cursor_mark=self._deck.needs_cursor_mark)
+        look = PaneLook(
+            self._deck.glyphs, self._is_framed(), longest, cursor_mark=self._deck.needs_cursor_mark
+        )
         views = self._shown()
         fresh = {view.provider for view in views} - self._pane_of.keys()
         if list(self._pane_of) != [view.provider for view in views]:
@@ -159,10 +171,9 @@ class PoolsScreen(Screen[None]):
         said = banner(self._snapshot, self._deck.clock())
         self._banner.display = bool(said)
         if said:
-            cells = self.size.width
-            self._banner.show(
-                (fit_line((Span(f" ! {said}", Role.ALERT),), cells, self._deck.glyphs.ellipsis),)
-            )
+            cells, mark = self.size.width, self._deck.glyphs.ellipsis
+            parts = wrap(f"! {said}", max(cells - 2, 1), max_lines=_BANNER_LINES, placeholder=f" {mark}")
+            self._banner.show(tuple(fit_line((Span(f" {part}", Role.ALERT),), cells, mark) for part in parts))
         self.set_class(self._snapshot.trouble is not None, "-stale")
 
     def _paint_bars(self) -> None:
@@ -180,7 +191,7 @@ class PoolsScreen(Screen[None]):
             self._views,
             self.size.width,
             self._deck.glyphs,
-            watching=self._deck.watching,
+            watching="stale" if self._snapshot.trouble else self._deck.watching,
             flags=flags,
         )
         self._status_bar.show((line,))
@@ -195,22 +206,32 @@ class PoolsScreen(Screen[None]):
             said = f"too small: {width}x{height}, needs {_TOO_SMALL[0]}x{_TOO_SMALL[1]}"
             box.show(((Span(said, Role.COOLING),),))
         elif not self._shown():
-            box.show(empty_lines(self._snapshot, only_problems=self._only_problems))
+            box.show(empty_lines(self._snapshot, self._deck.command_flags, only_problems=self._only_problems))
         else:
             box.show(())
         box.display = box.line_count() > 0
 
     def _paint_card(self) -> None:
-        card = self._card
         row = self._selected()
         pool = self._snapshot.pool(self._cursor[0]) if self._cursor else None
-        card.display = self._is_tall() and row is not None and pool is not None
-        if card.display and row is not None and pool is not None:
+        self._card.display = row is not None and pool is not None and self.size.height >= CARD_FROM
+        if self._card.display and row is not None and pool is not None:
             now = self._deck.clock()
-            card.show(card_lines(pool, pool.at(now), row, now, self.size.width, self._row_context()))
+            write = card_lines if self._has_room_for_card() else card_line
+            self._card.show(write(pool, pool.at(now), row, now, self.size.width, self._row_context()))
 
-    def _is_tall(self) -> bool:
-        return self.size.height >= TALL_FROM
+    def _has_room_for_card(self) -> bool:
+        """Whether the whole card fits: always where lines are plenty, else where the pools leave them free."""
+        return self.size.height >= TALL_FROM or self._free_lines() >= CARD_LINES
+
+    def _is_framed(self) -> bool:
+        """Whether panes have frames: where there are lines for them, unless only doing without makes all fit."""
+        free = self._free_lines() - CARD_LINES
+        return self.size.height >= TALL_FROM and not 0 <= free < len(self._shown())
+
+    def _free_lines(self) -> int:
+        """How many lines the bars and all pools without frames leave free."""
+        return self.size.height - _BARS - sum(len(view.rows) + 1 for view in self._shown())
 
     # --- the cursor ------------------------------------------------------------------------------------
 
@@ -355,7 +376,11 @@ class PoolsScreen(Screen[None]):
             if strategy is not None:
                 self._deck.set_strategy(provider, strategy)
 
-        self._deck.push_screen(StrategyDialog(pool, self._deck.strategy_obstacle()), chosen)
+        self._deck.push_screen(self._strategy_dialog(pool), chosen)
+
+    def _strategy_dialog(self, pool: PoolSnapshot) -> StrategyDialog:
+        ascii_only = self._deck.glyphs.enter.isascii()
+        return StrategyDialog(pool, self._deck.strategy_obstacle(), ascii_only=ascii_only)
 
     # --- the mouse -------------------------------------------------------------------------------------
 
