@@ -82,11 +82,13 @@ def ratio(ours: float, theirs: float) -> str:
 
 
 IMPORT = """
-import json, resource, time
+import json, os, time
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 began = time.perf_counter()
 import {module}
 spent = time.perf_counter() - began
-print(json.dumps({{"s": spent, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}))
+print(json.dumps({{"s": spent, "mb": rss()}}))
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 import keydeck
 from cli.program import Run
 from fakes import a_key, a_reader, benched, keys, load, lock_held, permissions_count, tree, write_store
-from keydeck.cli.common import operator
+from keydeck.cli.common import Place, operator
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.snapshot import HomeReader
 
@@ -373,9 +373,19 @@ def _hurried(reader: HomeReader, **rest: Any) -> Any:
     return Operator(reader, timeout_s=0.7, **rest)
 
 
+@pytest.mark.parametrize("act", [*ACTS, ["strategy", "openrouter", "random"]], ids=" ".join)
+def test_read_only_refuses_every_act(run: Run, act: list[str]) -> None:
+    """What the operator asked for comes first: nothing is changed, and looking works."""
+    write_store(run.home, {"openrouter": [a_key("aaa001", **benched())]})
+    before = tree(run.home)
+    assert "--read-only" in run.refused("--read-only", "auth", *act, stdin=KEY)
+    assert "cooling" in run.done("--read-only", "auth", "list")
+    assert tree(run.home) == before
+
+
 def test_waiting_for_the_lock_is_told_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However long it takes."""
-    acts = operator(a_reader(home))
+    acts = operator(Place(), a_reader(home))
     for waited_s in (0.3, 1.3, 2.3):
         acts._on_wait(waited_s)
     captured = capsys.readouterr()

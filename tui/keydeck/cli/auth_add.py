@@ -28,9 +28,10 @@ def command(
     api_key: str | None,
 ) -> None:
     """Add an API key to PROVIDER. It is asked for without an echo."""
-    act = operator(place, place.reader())
+    reader = place.reader()
+    act = operator(place, reader)
     secret = _secret(api_key, from_stdin=api_key_stdin)
-    tell(act.add_key(provider, secret, label=label, base_url=base_url))
+    tell(reader, act.add_key(provider, secret, label=label, base_url=base_url))
 
 
 def _secret(given: str | None, *, from_stdin: bool) -> Secret:

@@ -25,5 +25,5 @@ def command(place: Place, provider: str, target: str, *, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise Refused("nobody here to confirm the removal; say --yes")
         question = f"Remove {row.label} ({row.id}) from {row.provider}?"
-        click.confirm(clean(question), abort=True, err=True)
-    tell(act.remove(row.provider, row.id))
+        click.confirm(clean(reader.scrubber.scrub_known(question)), abort=True, err=True)
+    tell(reader, act.remove(row.provider, row.id))

@@ -16,4 +16,4 @@ def command(place: Place, provider: str, target: str | None) -> None:
     reader = place.reader()
     row = find_row(reader, provider, target) if target else None
     name = row.provider if row else find_pool(reader, provider).provider
-    tell(operator(place, reader).reset(name, row.id if row else None))
+    tell(reader, operator(place, reader).reset(name, row.id if row else None))

@@ -18,7 +18,7 @@ def command(place: Place, provider: str, name: str | None) -> None:
     """Show how PROVIDER picks its next key, or set it to NAME."""
     reader = place.reader()
     if name is not None:
-        tell(operator(place, reader).set_strategy(provider, name))
+        tell(reader, operator(place, reader).set_strategy(provider, name))
         return
     snapshot = reader.read()
     if snapshot.config_trouble is not None:

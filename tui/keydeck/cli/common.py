@@ -125,11 +125,10 @@ def operator(place: Place, reader: HomeReader) -> Operator:
     return Operator(reader, on_wait=waiting)
 
 
-def tell(done: Done) -> None:
-    """Print what an act did: one line, and notes below it."""
-    click.echo(clean(done.text))
-    for note in done.notes:
-        click.echo(f"  {clean(note)}")
+def tell(reader: HomeReader, done: Done) -> None:
+    """Print what an act did: one line, and notes below it; a secret that stands in a label is not repeated."""
+    for indent, line in (("", done.text), *(("  ", note) for note in done.notes)):
+        click.echo(indent + clean(reader.scrubber.scrub_known(line)))
 
 
 def print_json(value: Any) -> None:

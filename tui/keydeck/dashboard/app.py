@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import traceback
@@ -83,6 +84,8 @@ class PoolApp(App[None]):
 
     def on_mount(self) -> None:
         """Start the clock on a whole second, and watch the files."""
+        # What start-up made lives as long as the program: no need to walk it at every reload.
+        self.call_after_refresh(gc.freeze)
         for sign in (signal.SIGTERM, signal.SIGHUP):
             # Leave as `q` does, so that the terminal and a demo's folder are left in order.
             asyncio.get_running_loop().add_signal_handler(sign, self.exit, None, 128 + sign)
@@ -168,7 +171,9 @@ class PoolApp(App[None]):
     def tell(self, said: str, severity: SeverityLevel) -> None:
         """Show a toast; an error stays longer."""
         seconds = 3.0 if severity == "information" else 10.0
-        self.notify(clean(said), severity=severity, timeout=seconds, markup=False)
+        self.notify(
+            clean(self.snapshot.scrubber.scrub_known(said)), severity=severity, timeout=seconds, markup=False
+        )
 
     # --- the worst -------------------------------------------------------------------------------------
 

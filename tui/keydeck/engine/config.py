@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from keydeck.engine.config_edit import Document, parse_mapping, with_word
 from keydeck.engine.errors import ConfigBroken, ConfigReadOnly, Refused
 from keydeck.engine.files import Disk, make_dir, read_file, write_whole
 from keydeck.engine.home import Home
 from keydeck.engine.providers import CUSTOM_PREFIX
 from keydeck.engine.secret import Secret
+
+if TYPE_CHECKING:
+    from keydeck.engine.config_edit import Document
 
 # hermes knows the first four and reads any other name as fill_first (hermes-pool 2.2).
 KNOWN_STRATEGIES: Final = ("fill_first", "round_robin", "least_used", "random", "sticky")
@@ -122,6 +124,8 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
     Raises:
         ConfigBroken: not UTF-8, not YAML, or not a mapping.
     """
+    from keydeck.engine.config_edit import parse_mapping
+
     document = parse_mapping(data, path)
     model = _model_section(document)
     return Config(
@@ -183,6 +187,8 @@ def set_strategy(
     before = _read_bytes(path, disk)
     if parse_config(before or b"", env, path).strategies.get(key) == strategy:
         return False
+    from keydeck.engine.config_edit import with_word
+
     after = with_word(before or b"", STRATEGY_SECTION, key, strategy, path)
     if before is not None and before_write is not None:
         before_write(path, before)

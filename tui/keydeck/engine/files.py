@@ -177,6 +177,19 @@ def write_whole(disk: Disk, path: Path, data: bytes) -> None:
     disk.sync_dir(real.parent)
 
 
+def make_file(disk: Disk, path: Path) -> None:
+    """Make an empty file, 0600, owned like its folder.
+
+    Raises:
+        OSError: as the system says; `FileExistsError` when it is there already.
+    """
+    fd = disk.open_new(path)
+    try:
+        _hand_over(disk, fd, path.parent)
+    finally:
+        disk.close(fd)
+
+
 def write_new(disk: Disk, path: Path, data: bytes) -> None:
     """Create a file that must not exist yet, 0600, and sync it.
 

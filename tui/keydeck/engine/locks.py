@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 
 from keydeck.engine.errors import LockBusy, StoreReadOnly
-from keydeck.engine.files import Disk, write_new
+from keydeck.engine.files import Disk, make_file
 from keydeck.engine.store import WaitNotice
 
 NOTICE_AFTER_S: Final = 0.3
@@ -35,8 +35,8 @@ def hold_lock(disk: Disk, path: Path, *, timeout_s: float, on_wait: WaitNotice) 
 
     with suppress(OSError):
         # Made by us first, so that a lock file made by root belongs to the home's owner; filelock reports
-        # what is wrong with the path.
-        write_new(disk, path, b"")
+        # what is wrong with the path. It is never removed: others may hold that very file by now.
+        make_file(disk, path)
     # A soft lock would lock out nobody but ourselves: refuse it (design 3, rule 15).
     lock = filelock.FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
     started = monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Final, NoReturn
 
@@ -60,6 +59,8 @@ class Secret:
 
 def fingerprint(value: str) -> str:
     """Return hermes' fingerprint of a secret value (hermes-pool 1.5)."""
+    import hashlib
+
     return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -132,6 +132,8 @@ class HomeReader:
         self._good_root = EMPTY_STORE
         self._good_config = EMPTY_CONFIG
         self._read_at = 0.0
+        self.scrubber = Scrubber()
+        """Knows the secrets of the last read."""
 
     def env(self) -> dict[str, str]:
         """Return the environment as hermes looks it up: the home's ``.env`` first."""
@@ -163,6 +165,7 @@ class HomeReader:
         )
         offers = discover(scene)
         pools = self._pools(scene, _with_inherited(stored, root), offers)
+        self.scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
         return HomeSnapshot(
             home=self.home,
             pools=pools,

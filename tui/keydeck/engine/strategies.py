@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,6 +19,8 @@ def first(rows: Sequence[Credential]) -> Credential:
 
 def any_of(rows: Sequence[Credential]) -> Credential:
     """Take any usable row with equal chance."""
+    import random
+
     return random.choice(rows)  # noqa: S311 - spreads load; nobody gains by guessing it
 
 
