@@ -459,3 +459,48 @@ def test_a_key_typed_at_the_prompt_does_not_show(home: Path) -> None:
     assert KEY.encode() not in seen
     assert b"added api-key-1 to openrouter" in seen
     assert load(home)["credential_pool"]["openrouter"][0]["access_token"] == KEY
+
+
+# --- rename, move, edit ------------------------------------------------------------------------------------
+
+
+def test_rename_says_from_what_to_what(run: Run) -> None:
+    """The label changes, and the line names both."""
+    write_store(run.home, {"openrouter": keys("aaa001", "aaa002")})
+    assert run.done("auth", "rename", "openrouter", "aaa001", "ci") == "renamed key-aaa001 to ci (aaa001)\n"
+    assert rows(run)[0]["label"] == "ci"
+
+
+@pytest.mark.parametrize(
+    ("place", "order"),
+    [
+        ("first", ["aaa002", "aaa001", "aaa003"]),
+        ("up", ["aaa002", "aaa001", "aaa003"]),
+        ("down", ["aaa001", "aaa003", "aaa002"]),
+        ("last", ["aaa001", "aaa003", "aaa002"]),
+        ("1", ["aaa002", "aaa001", "aaa003"]),
+        ("2", ["aaa001", "aaa002", "aaa003"]),
+    ],
+)
+def test_move_takes_words_and_numbers(run: Run, place: str, order: list[str]) -> None:
+    """They say where to; the other rows keep their order."""
+    write_store(run.home, {"openrouter": keys("aaa001", "aaa002", "aaa003")})
+    run.done("auth", "move", "openrouter", "aaa002", place)
+    assert [row["id"] for row in sorted(rows(run), key=lambda row: int(row["priority"]))] == order
+
+
+@pytest.mark.parametrize("place", ["0", "-1", "top", "1.5", "٣"])
+def test_a_place_that_is_none_is_wrong_usage(run: Run, place: str) -> None:
+    """It is refused with exit code 2 and changes nothing."""
+    write_store(run.home, {"openrouter": keys("aaa001", "aaa002")})
+    before = tree(run.home)
+    assert run("auth", "move", "openrouter", "aaa001", "--", place).exit_code == 2
+    assert tree(run.home) == before
+
+
+def test_edit_changes_label_and_address(run: Run) -> None:
+    """Both at once or one of them; neither is wrong usage."""
+    write_store(run.home, {"openrouter": keys("aaa001")})
+    run.done("auth", "edit", "openrouter", "1", "--label", "x", "--base-url", "https://example.org/")
+    assert (rows(run)[0]["label"], rows(run)[0]["base_url"]) == ("x", "https://example.org")
+    assert run("auth", "edit", "openrouter", "1").exit_code == 2

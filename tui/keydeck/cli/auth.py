@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-_COMMANDS: Final = ("list", "add", "remove", "reset", "strategy", "status")
+_COMMANDS: Final = ("list", "add", "remove", "reset", "rename", "move", "edit", "strategy", "status")
 
 
 class _AuthGroup(click.Group):

@@ -6,44 +6,50 @@ Every act addresses a row by id, works on a fresh read under the lock, and is be
 from __future__ import annotations
 
 import os
-import unicodedata
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-from keydeck.engine.backups import back_up
+from keydeck.engine.backups import back_up_now
+from keydeck.engine.checks import checked_label, checked_url, default_label, must_be_new, must_take_keys
 from keydeck.engine.config import KNOWN_STRATEGIES, check_not_managed, custom_pool_key, set_strategy
 from keydeck.engine.credential import CLEAN_STATUS, BadRow, Credential, Row, is_manual
-from keydeck.engine.discovery import ENV_PREFIX, custom_base_url
-from keydeck.engine.dotenv import parse_dotenv, without_variable
-from keydeck.engine.errors import ConfigReadOnly, Refused, StoreReadOnly, TargetError
-from keydeck.engine.files import read_file, write_whole
+from keydeck.engine.discovery import custom_base_url
+from keydeck.engine.errors import ConfigReadOnly, Refused, TargetError
 from keydeck.engine.providers import CUSTOM_PREFIX, canonical, default_base_url, is_custom, names_of, registry
 from keydeck.engine.secret import Secret, why_not_a_secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
+from keydeck.engine.sources import Shut, shut_source
 from keydeck.engine.store import LOCK_TIMEOUT_S, StoreSnapshot, Transaction, WaitNotice, ignore_wait
 
-LONGEST_LABEL: Final = 64
-# Logins whose tokens live in the store's own `providers` block; removing the row removes them (hermes-pool 6.4).
-_BLOCK_SOURCES: Final = {
-    "nous": "device_code",
-    "openai-codex": "device_code",
-    "xai-oauth": "device_code",
-    "minimax-oauth": "oauth",
-}
-_COPILOT_SOURCES: Final = ("gh_cli", "env:COPILOT_GITHUB_TOKEN", "env:GH_TOKEN", "env:GITHUB_TOKEN")
+UNDO_OF_REMOVAL_S: Final = 60.0
+"""How long a removed secret may wait in memory for an undo, in seconds."""
+
+# Strategies that do not care which row stands first.
+_UNORDERED: Final = frozenset({"least_used", "random"})
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The inverse of an act. Nothing of it is stored; secrets wait in it as `Secret`."""
+
+    text: str
+    """What would be undone: ``removal of spare``."""
+    run: Callable[[Operator], Done] = field(repr=False)
+    holds_secret: bool = False
+    """Whether it has to be dropped after `UNDO_OF_REMOVAL_S`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An act that took: one line about it, and what the operator should know besides."""
+    """An act that took: one line about it, what the operator should know besides, and its inverse."""
 
     text: str
     notes: tuple[str, ...] = ()
     credential_id: str | None = None
+    undo: Undo | None = field(default=None, repr=False, compare=False)
 
 
 class Operator:
@@ -66,10 +72,10 @@ class Operator:
             StoreError: the store is busy, unreadable or read-only.
         """
         provider = self._known(provider)
-        _must_take_keys(provider)
+        must_take_keys(provider)
         if reason := why_not_a_secret(secret.reveal()):
             raise Refused(f"that is not a key: {reason}")
-        url = _checked_url(base_url) if base_url else self._default_url(provider)
+        url = checked_url(base_url) if base_url else self._default_url(provider)
         if label is not None:
             label = checked_label(label)
             if secret.reveal() in label:
@@ -78,12 +84,12 @@ class Operator:
         with self._transaction() as change:
             stored = change.snapshot()
             rows = [row for row in stored.pools.get(provider, ()) if isinstance(row, Credential)]
-            _must_be_new(rows, secret, label)
+            must_be_new(rows, secret, label)
             pool_key = _pool_key(stored, provider)
             row = Credential(
                 id=_new_id(stored),
                 provider=provider,
-                label=label or _default_label(rows),
+                label=label or default_label(rows),
                 priority=max((int(row.priority) for row in rows), default=-1) + 1,
                 source="manual",
                 access_token=secret,
@@ -94,7 +100,8 @@ class Operator:
             change.add_row(pool_key, row.to_json())
         self._must_be_there(provider, row.id)
         notes = (f"{provider} in this profile now has a key of its own: the root's no longer show here",)
-        return Done(f"added {row.label} to {provider} as {row.id}", notes if inherited else (), row.id)
+        undo = Undo(f"adding {row.label}", lambda operator: operator.take_back(row), holds_secret=True)
+        return Done(f"added {row.label} to {provider} as {row.id}", notes if inherited else (), row.id, undo)
 
     def remove(self, provider: str, credential_id: str) -> Done:
         """Take one credential out, and keep it out where its source would bring it back (hermes-pool 6.4).
@@ -106,16 +113,20 @@ class Operator:
         """
         provider = canonical(provider)
         row = self._row(provider, credential_id)
-        notes: list[str] = []
+        shut = Shut()
         with self._transaction() as change:
             stored = change.snapshot()
             if row.stored:
+                row = _stored_row(stored, row)
                 change.remove_row(row.stored_under, row.id)
             if not _has_sibling(stored, row):
-                notes += self._shut_the_source(change, row)
+                shut = shut_source(self._reader, change, row)
         if any(left.id == row.id for left in self._pool(provider).rows):
             raise TargetError(f"{row.label} ({row.id}) came back at once; is a program adding it again?")
-        return Done(f"removed {row.label} ({row.id}) from {provider}", tuple(notes), row.id)
+        undo = Undo(
+            f"removal of {row.label}", lambda operator: operator.put_back(row, shut), holds_secret=True
+        )
+        return Done(f"removed {row.label} ({row.id}) from {provider}", shut.notes, row.id, undo)
 
     def reset(self, provider: str, credential_id: str | None = None) -> Done:
         """Clear benches and errors of one row, or of a whole pool. What the provider thinks stays as it is.
@@ -129,24 +140,144 @@ class Operator:
         wanted = self._row(provider, credential_id) if credential_id else None
         if wanted is None and self._pool(provider).is_inherited:
             raise Refused(_inherited(provider))
-        count = 0
+        cleared: list[Credential] = []
         with self._transaction() as change:
             rows = change.snapshot().pools.get(provider, ())
-            if wanted and wanted.stored and all(row.id != wanted.id for row in rows):
-                raise TargetError(f"{wanted.label} ({wanted.id}) is gone: somebody removed it meanwhile")
-            for row in rows:
-                if (
-                    isinstance(row, Credential)
-                    and (wanted is None or row.id == wanted.id)
-                    and _is_marked(row)
-                ):
+            if wanted and wanted.stored:
+                rows = (_stored_row(change.snapshot(), wanted),)
+            for row in rows if wanted is None or wanted.stored else ():
+                if isinstance(row, Credential) and is_marked(row):
                     change.update_row(row.stored_under, row.id, CLEAN_STATUS)
-                    count += 1
-        what = f"{wanted.label} ({wanted.id})" if wanted else f"{count} of {provider}"
-        if not count:
+                    cleared.append(row)
+        if not cleared:
             return Done(f"nothing to reset in {provider}")
+        what = f"{wanted.label} ({wanted.id})" if wanted else f"{len(cleared)} of {provider}"
         note = "a reset is local: it does not give quota back"
-        return Done(f"reset {what}", (note,), wanted.id if wanted else None)
+        marks = [(row, {name: getattr(row, name) for name in CLEAN_STATUS}) for row in cleared]
+        undo = Undo(
+            f"reset of {what}", lambda operator: operator.write_back(marks, CLEAN_STATUS, f"reset of {what}")
+        )
+        return Done(f"reset {what}", (note,), wanted.id if wanted else None, undo)
+
+    def edit(
+        self, provider: str, credential_id: str, *, label: str | None = None, base_url: str | None = None
+    ) -> Done:
+        """Give a stored row another label, another endpoint, or both.
+
+        Raises:
+            TargetError: the row is gone.
+            Refused: the label or address cannot be, or the row is not stored, or takes them from its source.
+            StoreError: the store is busy, unreadable or read-only.
+        """
+        provider = canonical(provider)
+        row = self._row(provider, credential_id)
+        _must_be_stored(row)
+        fields: dict[str, Any] = {}
+        if label is not None:
+            fields["label"] = checked_label(label)
+        if base_url is not None:
+            if not is_manual(row.source):
+                raise Refused(f"{row.label} takes its address from {row.source}; change it there")
+            fields["base_url"] = checked_url(base_url)
+        with self._transaction() as change:
+            stored = change.snapshot()
+            here = _stored_row(stored, row)
+            fields = {name: value for name, value in fields.items() if getattr(here, name) != value}
+            if "label" in fields:
+                _must_be_free(stored, here, fields["label"])
+            change.update_row(here.stored_under, here.id, fields)
+        if not fields:
+            return Done(f"{row.label} ({row.id}) is as you want it already", (), row.id)
+        before = {name: getattr(here, name) for name in fields}
+        undo = Undo(
+            f"edit of {here.label}",
+            lambda op: op.write_back([(here, before)], fields, f"edit of {here.label}"),
+        )
+        said = f"renamed {here.label} to {fields['label']}" if "label" in fields else f"changed {here.label}"
+        return Done(f"{said} ({row.id})", (), row.id, undo)
+
+    def move(self, provider: str, credential_id: str, place: int | Callable[[int, int], int]) -> Done:
+        """Put a stored row at another place of its pool; the others keep their order.
+
+        Args:
+            provider: whose pool.
+            credential_id: which row.
+            place: the new 0-based place, or what makes it out of (present place, last place).
+
+        Raises:
+            TargetError: the row is gone.
+            Refused: the row is not stored, or its provider orders such rows itself.
+            StoreError: the store is busy, unreadable or read-only.
+        """
+        provider = canonical(provider)
+        row = self._row(provider, credential_id)
+        _must_be_stored(row)
+        _must_be_movable(row)
+        with self._transaction() as change:
+            line = _line_of(change.snapshot(), row)
+            here = next(spot for spot, other in enumerate(line) if other.id == row.id)
+            wanted = place if isinstance(place, int) else place(here, len(line) - 1)
+            there = min(max(wanted, 0), len(line) - 1)
+            line.insert(there, line.pop(here))
+            moved = [(other, spot) for spot, other in enumerate(line) if other.priority != spot]
+            for other, spot in moved:
+                change.update_row(other.stored_under, other.id, {"priority": spot})
+        if here == there:
+            return Done(f"{row.label} ({row.id}) stands there already", (), row.id)
+        strategy = self._pool(provider).followed_strategy
+        notes = (
+            (f"{provider} picks by {strategy}: the order matters little",) if strategy in _UNORDERED else ()
+        )
+        undo = Undo(f"move of {row.label}", lambda operator: operator.move(provider, credential_id, here))
+        where = "first" if there == 0 else "last" if there == len(line) - 1 else f"to place {there + 1}"
+        return Done(f"moved {row.label} {where} ({row.id})", notes, row.id, undo)
+
+    def undo(self, undo: Undo) -> Done:
+        """Apply an inverse, if what it would change still looks as it was left.
+
+        Raises:
+            Refused: somebody changed it meanwhile; nothing was undone.
+            TargetError: the row is gone.
+            StoreError: the store is busy, unreadable or read-only.
+        """
+        return undo.run(self)
+
+    def take_back(self, row: Credential) -> Done:
+        """Undo an addition."""
+        with self._transaction() as change:
+            here = _stored_row(change.snapshot(), row)
+            if here.access_token != row.access_token:
+                raise Refused(f"{row.label} has another key by now; nothing was undone")
+            change.remove_row(here.stored_under, here.id)
+        return Done(f"took {row.label} back out of {row.provider}", (), row.id)
+
+    def put_back(self, row: Credential, shut: Shut) -> Done:
+        """Undo a removal: the row with its secret, and the source it came from."""
+        with self._transaction() as change:
+            if any(other.id == row.id for other in change.snapshot().pools.get(row.provider, ())):
+                raise Refused(f"{row.label} is there again already")
+            for reopen in shut.reopen:
+                reopen(change)
+            if row.stored:
+                change.add_row(row.stored_under, row.to_json())
+        if row.stored:
+            self._must_be_there(row.provider, row.id)
+        return Done(f"put {row.label} back into {row.provider}", (), row.id)
+
+    def write_back(
+        self, rows: list[tuple[Credential, dict[str, Any]]], left: Mapping[str, Any], what: str
+    ) -> Done:
+        """Undo a change of fields: give each row its former values, if it still holds what we `left`."""
+        with self._transaction() as change:
+            stored = change.snapshot()
+            for row, former in rows:
+                here = _stored_row(stored, row)
+                if any(getattr(here, name) != left[name] for name in former):
+                    raise Refused(
+                        f"{here.label} was changed meanwhile by another program; nothing was undone"
+                    )
+                change.update_row(here.stored_under, here.id, former)
+        return Done(f"undid the {what}", (), rows[0][0].id if len(rows) == 1 else None)
 
     def set_strategy(self, provider: str, strategy: str) -> Done:
         """Choose how a pool picks; changes that one value of config.yaml.
@@ -157,7 +288,7 @@ class Operator:
         """
         provider = self._known(provider)
         pool_key = _pool_key(self._reader.store.snapshot(), provider)
-        name = strategy.strip().lower()
+        name, before = strategy.strip().lower(), self._reader.config().strategy_of(pool_key)
         if name not in KNOWN_STRATEGIES:
             raise Refused(f"no strategy {strategy!r}; there are {', '.join(KNOWN_STRATEGIES)}")
         changed = set_strategy(
@@ -171,7 +302,10 @@ class Operator:
         if self._reader.config().strategy_of(pool_key) != name:
             raise Refused("config.yaml did not keep the change; is another program writing it?")
         notes = ("hermes reads sticky as fill_first",) if name == "sticky" else ()
-        return Done(f"{provider} {'now picks' if changed else 'already picked'} by {name}", notes)
+        undo = Undo(f"strategy of {provider}", lambda operator: operator.set_strategy(provider, before))
+        can_undo = changed and before in KNOWN_STRATEGIES
+        said = f"{provider} {'now picks' if changed else 'already picked'} by {name}"
+        return Done(said, notes, undo=undo if can_undo else None)
 
     def strategy_obstacle(self) -> str | None:
         """Say why no strategy can be written now, or None."""
@@ -226,112 +360,11 @@ class Operator:
             return url
         raise Refused(f"config.yaml has no endpoint {provider}: give its address with --base-url")
 
-    def _shut_the_source(self, change: Transaction, row: Credential) -> list[str]:
-        """Keep the row's source from seeding it again; return what would bring it back."""
-        if is_manual(row.source) or not row.source.strip():
-            return []
-        sources = _COPILOT_SOURCES if _is_copilot_login(row) else (row.source,)
-        for source in sources:
-            change.suppress(row.stored_under, source)
-        if _BLOCK_SOURCES.get(row.provider) == row.source:
-            change.forget_login(row.provider)
-        notes = [f"{', '.join(sources)} stays out until something is added: keydeck auth add {row.provider}"]
-        return [*self._clear_file(row), *notes]
-
-    def _clear_file(self, row: Credential) -> list[str]:
-        """Take the secret out of the home's own files, after a copy."""
-        if row.source.startswith(ENV_PREFIX):
-            return self._clear_variable(row.source.removeprefix(ENV_PREFIX))
-        if (row.provider, row.source) == ("anthropic", "hermes_pkce"):
-            path = self._reader.home.path / ".anthropic_oauth.json"
-            try:
-                self._keep_copy(path)
-                self._reader.disk.unlink(path)
-            except FileNotFoundError:
-                return []
-            except OSError as error:
-                raise StoreReadOnly(path, f"cannot be removed: {error.strerror}") from error
-            return [f"{path.name} was removed; a copy is in keydeck/backups"]
-        return []
-
-    def _clear_variable(self, name: str) -> list[str]:
-        path, disk = self._reader.home.env_path, self._reader.disk
-        try:
-            text = read_file(disk, path)[0].decode("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            text = ""
-        except OSError as error:
-            raise StoreReadOnly(path, f"cannot be read: {error.strerror}") from error
-        notes = []
-        if name in parse_dotenv(text.removeprefix("\ufeff")):
-            try:
-                self._keep_copy(path)
-                write_whole(disk, path, without_variable(text, name).encode("utf-8", "surrogateescape"))
-            except OSError as error:
-                raise StoreReadOnly(path, f"cannot be written: {error.strerror}") from error
-            notes.append(f"{name} was taken out of .env; a copy is in keydeck/backups")
-        if self._reader.env().get(name):
-            notes.append(f"{name} is still set in the environment; hermes and Keydeck now pass it over")
-        return notes
-
     def _keep_config_copy(self, path: Path, _old: bytes) -> None:
         try:
-            self._keep_copy(path)
+            back_up_now(self._reader.disk, path, self._reader.clock())
         except OSError as error:
             raise ConfigReadOnly(path, f"no copy could be made first: {error.strerror}") from error
-
-    def _keep_copy(self, path: Path) -> None:
-        back_up(self._reader.disk, path, datetime.fromtimestamp(self._reader.clock(), UTC))
-
-
-def checked_label(label: str) -> str:
-    """Return a label fit to be stored.
-
-    Raises:
-        Refused: it is blank, too long, or holds characters that would disturb a list (FS-68).
-    """
-    label = label.strip()
-    if not label:
-        raise Refused("the label is blank")
-    if len(label) > LONGEST_LABEL:
-        raise Refused(f"the label is longer than {LONGEST_LABEL} characters")
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for char in label):
-        raise Refused("the label has control characters")
-    return label
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url.strip())
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.password is None
-    except ValueError:
-        fits = False
-    if not fits or any(char.isspace() or ord(char) < 0x20 for char in url.strip()):
-        raise Refused("the base URL must be http(s)://host/… without a password")
-    return url.strip().rstrip("/")
-
-
-def _must_take_keys(provider: str) -> None:
-    known = registry().get(provider)
-    if known and known.type != "api_key":
-        how = f"`hermes auth add {provider}` logs in" if known.login else "it has none"
-        raise Refused(f"{known.name} takes no API keys; {how}")
-
-
-def _must_be_new(rows: list[Credential], secret: Secret, label: str | None) -> None:
-    for row in rows:
-        if row.access_token == secret or row.fingerprint == secret.fingerprint:
-            raise Refused(f"this key is already there as {row.label} ({row.id})")
-        if label is not None and row.label.strip().lower() == label.lower():
-            raise Refused(f"the label {label} is taken by {row.id}")
-
-
-def _default_label(rows: list[Credential]) -> str:
-    taken = {row.label for row in rows}
-    number = len(rows) + 1
-    while f"api-key-{number}" in taken:
-        number += 1
-    return f"api-key-{number}"
 
 
 def _new_id(stored: StoreSnapshot) -> str:
@@ -360,6 +393,42 @@ def _inherited(provider: str) -> str:
     return f"{provider} is the root profile's here; act on it with --profile default"
 
 
+def _stored_row(stored: StoreSnapshot, row: Credential) -> Credential:
+    """Return a row as the store has it now, secrets and all."""
+    for here in stored.pools.get(row.provider, ()):
+        if here.id == row.id and isinstance(here, Credential):
+            return here
+    raise TargetError(f"{row.label} ({row.id}) is gone: somebody removed it meanwhile")
+
+
+def _must_be_stored(row: Credential) -> None:
+    if not row.stored:
+        raise Refused(f"{row.label} is only offered by {row.source}; it is stored when an agent uses it")
+
+
+def _must_be_free(stored: StoreSnapshot, row: Credential, label: str) -> None:
+    for other in stored.pools.get(row.provider, ()):
+        if other.id != row.id and other.label.strip().lower() == label.lower():
+            raise Refused(f"the label {label} is taken by {other.id}")
+
+
+def _must_be_movable(row: Credential) -> None:
+    # hermes renumbers these on every load, by where they come from (hermes-pool 4.6).
+    if row.provider == "anthropic" and not is_manual(row.source):
+        raise Refused(f"hermes itself orders {row.source} among the keys of anthropic")
+
+
+def _line_of(stored: StoreSnapshot, row: Credential) -> list[Credential]:
+    """Return the rows among which this one has its place, in their order."""
+    rows = [other for other in stored.pools.get(row.provider, ()) if isinstance(other, Credential)]
+    if row.provider == "anthropic":
+        rows = [other for other in rows if is_manual(other.source)]
+    line = sorted(rows, key=lambda other: other.priority)
+    if all(other.id != row.id for other in line):
+        raise TargetError(f"{row.label} ({row.id}) is gone: somebody removed it meanwhile")
+    return line
+
+
 def _has_sibling(stored: StoreSnapshot, row: Credential) -> bool:
     """Tell whether another row shares the source: suppressing it would silence that one too (FS-57)."""
     rows = stored.pools.get(row.provider, ())
@@ -368,9 +437,6 @@ def _has_sibling(stored: StoreSnapshot, row: Credential) -> bool:
     )
 
 
-def _is_copilot_login(row: Credential) -> bool:
-    return row.provider == "copilot" and row.source in _COPILOT_SOURCES
-
-
-def _is_marked(row: Credential) -> bool:
+def is_marked(row: Credential) -> bool:
+    """Tell whether a row carries a status or an error that a reset would clear."""
     return bool(row.last_status or row.last_status_at or row.last_error_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,11 @@ def back_up(disk: Disk, path: Path, now: datetime) -> Path | None:
     copy = _write(disk, folder, f"{path.stem}-{now:%Y%m%dT%H%M%S.%fZ}", path.suffix, data)
     _prune(disk, folder, path)
     return copy
+
+
+def back_up_now(disk: Disk, path: Path, now: float) -> Path | None:
+    """Copy `path` aside; see `back_up`. `now` is in epoch seconds."""
+    return back_up(disk, path, datetime.fromtimestamp(now, UTC))
 
 
 def _write(disk: Disk, folder: Path, stem: str, suffix: str, data: bytes) -> Path:

@@ -81,6 +81,13 @@ def without_variable(text: str, name: str) -> str:
     return "".join(kept)
 
 
+def lines_setting(text: str, name: str) -> str:
+    """Return the lines of ``.env`` text that set `name`, to put them back some day."""
+    lines = _LINE.findall(text.removeprefix("\ufeff"))
+    setting = [line for line in lines if name in [found for found, _ in _settings(line)]]
+    return "".join(line if line.endswith(("\n", "\r")) else f"{line}\n" for line in setting)
+
+
 def effective_env(dotenv: Mapping[str, str], process: Mapping[str, str]) -> dict[str, str]:
     """Merge as hermes looks up: ``.env`` first, trimmed, unless it is blank or only names a 1Password item."""
     rules = {

@@ -188,16 +188,31 @@ class _FileTransaction:
             sources.append(source)
             self.dirty = True
 
-    def unsuppress(self, pool_key: str) -> None:
-        """Drop a pool's suppressions."""
+    def unsuppress(self, pool_key: str, source: str | None = None) -> None:
+        """Lift one of a pool's suppressions, or all."""
         suppressed = self.document.get("suppressed_sources")
-        if isinstance(suppressed, dict) and suppressed.pop(pool_key, None) is not None:
-            self.dirty = True
+        if not isinstance(suppressed, dict) or pool_key not in suppressed:
+            return
+        listed = suppressed[pool_key]
+        left = [kept for kept in listed if kept != source] if source and isinstance(listed, list) else []
+        self.dirty = self.dirty or left != listed
+        suppressed[pool_key] = left
+        if not left:
+            del suppressed[pool_key]
 
-    def forget_login(self, provider: str) -> None:
+    def forget_login(self, provider: str) -> Mapping[str, Any] | None:
         """Drop an OAuth block."""
         logins = self.document.get("providers")
-        if isinstance(logins, dict) and logins.pop(provider, None) is not None:
+        if not isinstance(logins, dict) or logins.get(provider) is None:
+            return None
+        self.dirty = True
+        block = logins.pop(provider)
+        return block if isinstance(block, dict) else None
+
+    def put_login(self, provider: str, block: Mapping[str, Any]) -> None:
+        """Put an OAuth block back."""
+        if self._section("providers").get(provider) is None:
+            self._section("providers")[provider] = dict(block)
             self.dirty = True
 
     def _section(self, name: str) -> dict[str, Any]:

@@ -74,11 +74,14 @@ class Transaction(Protocol):
     def suppress(self, pool_key: str, source: str) -> None:
         """Remember that the operator does not want this source (hermes-pool 1.7)."""
 
-    def unsuppress(self, pool_key: str) -> None:
-        """Lift every suppression of a pool."""
+    def unsuppress(self, pool_key: str, source: str | None = None) -> None:
+        """Lift one suppression of a pool, or all of them."""
 
-    def forget_login(self, provider: str) -> None:
-        """Drop a provider's OAuth block."""
+    def forget_login(self, provider: str) -> Mapping[str, Any] | None:
+        """Drop a provider's OAuth block; return it if there was one."""
+
+    def put_login(self, provider: str, block: Mapping[str, Any]) -> None:
+        """Put an OAuth block back, unless there is a newer one."""
 
 
 class Store(Protocol):
