@@ -78,15 +78,68 @@ ACTIONS: Final[tuple[Action, ...]] = (
         dangerous=True,
     ),
     Action(
+        id="key.reset",
+        keys=("r",),
+        text="reset",
+        help="end this key's bench here",
+        group="change",
+        bar=3,
+        dangerous=True,
+    ),
+    Action(
+        id="key.remove",
+        keys=("d",),
+        text="remove",
+        help="remove this key, after a question",
+        group="change",
+        bar=4,
+        dangerous=True,
+    ),
+    Action(
+        id="key.first",
+        keys=("n",),
+        text="use next",
+        help="make this key the first of its pool",
+        group="change",
+        dangerous=True,
+    ),
+    Action(
+        id="key.up",
+        keys=("K",),
+        text="move up",
+        help="one place up in its pool",
+        group="change",
+        dangerous=True,
+    ),
+    Action(
+        id="key.down",
+        keys=("J",),
+        text="move down",
+        help="one place down in its pool",
+        group="change",
+        dangerous=True,
+    ),
+    Action(
+        id="pool.reset",
+        keys=("R",),
+        text="reset pool",
+        help="end every bench of this pool",
+        group="change",
+        dangerous=True,
+    ),
+    Action(
+        id="app.undo", keys=("u",), text="undo", help="undo the last change", group="change", dangerous=True
+    ),
+    Action(
         id="view.problems",
         keys=("exclamation_mark",),
         text="problems",
         help="only pools with a key that is out",
         group="look",
-        bar=3,
+        bar=5,
     ),
     Action(
-        id="view.mask", keys=("m",), text="mask", help="hide names, mails and messages", group="look", bar=4
+        id="view.mask", keys=("m",), text="mask", help="hide names, mails and messages", group="look", bar=6
     ),
     Action(
         id="view.back", keys=("escape",), text="back", help="close, or show all pools again", group="look"

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.text import Text
@@ -21,7 +22,7 @@ from keydeck.dashboard.messages import SnapshotArrived
 from keydeck.dashboard.screens.pools import PoolsScreen
 from keydeck.dashboard.stylesheets import stylesheets
 from keydeck.dashboard.themes import POOL_DARK
-from keydeck.engine.acts import Done, Operator
+from keydeck.engine.acts import UNDO_OF_REMOVAL_S, Done, Operator, Undo
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.errors import KeydeckError
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
@@ -59,6 +60,7 @@ class PoolApp(App[None]):
         self.glyphs = glyphs
         self.masked = masked
         self.watching = "live"
+        self._undos: list[tuple[Undo, float | None]] = []
         self._reader = reader
         self._watch = Watch(reader) if watch else None
         self.snapshot: HomeSnapshot = reader.read()
@@ -99,6 +101,7 @@ class PoolApp(App[None]):
 
     def tick(self) -> None:
         """Move the clocks on screen."""
+        self._forget_old_undos()
         self._pools.tick(self.clock())
 
     async def on_unmount(self) -> None:
@@ -147,23 +150,39 @@ class PoolApp(App[None]):
         """Say on ctrl+c, which other programs quit by, how to quit here."""
         self.tell("q quits", "information")
 
-    def set_strategy(self, provider: str, strategy: str) -> None:
-        """Write a pool's strategy, beside the screen; say how it went."""
-        self._act(lambda operator: operator.set_strategy(provider, strategy))
-
-    def _act(self, act: Callable[[Operator], Done]) -> None:
-        """Run an act in a thread; success and refusal are told in one line each."""
+    def act(self, act: Callable[[Operator], Done]) -> None:
+        """Run an act in a thread, beside the screen; success and refusal are told in one line each."""
         operator = Operator(self._reader, on_wait=self._tell_wait)
 
         def run() -> None:
-            severity: SeverityLevel = "information"
             try:
-                said = act(operator).text
+                done = act(operator)
             except KeydeckError as error:
-                said, severity = str(error), "error"
-            self.call_from_thread(self.tell, said, severity)
+                self.call_from_thread(self.tell, str(error), "error")
+            else:
+                self.call_from_thread(self._took, done)
 
         self.run_worker(run, thread=True, group="write")
+
+    def _took(self, done: Done) -> None:
+        if done.undo is not None:
+            ends = self.clock() + UNDO_OF_REMOVAL_S if done.undo.holds_secret else None
+            self._undos.append((done.undo, ends))
+        self.tell(". ".join((done.text, *done.notes)), "information")
+
+    def undo(self) -> None:
+        """Undo the last change of this session."""
+        self._forget_old_undos()
+        if not self._undos:
+            self.tell("nothing to undo", "information")
+            return
+        last, _ = self._undos.pop()
+        self.act(lambda operator: replace(operator.undo(last), undo=None))
+
+    def _forget_old_undos(self) -> None:
+        """Drop what holds a secret once its minute is over."""
+        now = self.clock()
+        self._undos = [(undo, ends) for undo, ends in self._undos if ends is None or now < ends]
 
     def _tell_wait(self, waited_s: float) -> None:
         self.call_from_thread(self.tell, f"waiting for the lock (held {waited_s:.0f} s)", "warning")

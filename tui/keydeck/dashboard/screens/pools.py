@@ -14,17 +14,20 @@ from textual.geometry import Region
 from textual.screen import Screen
 
 from keydeck.dashboard.actions import BY_ID, bindings, key_bar
+from keydeck.dashboard.dialogs.confirm import ConfirmDialog
 from keydeck.dashboard.dialogs.help import HelpDialog
 from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.widgets.key_bar import KeyBar
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.dashboard.widgets.pool_pane import PaneLook, PoolPane
+from keydeck.engine.acts import Done, Operator
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.present.card import CARD_LINES, card_line, card_lines
+from keydeck.present.consequences import removal_lines, reset_lines
 from keydeck.present.empty import empty_lines
 from keydeck.present.panes import PaneView, banner, pane_views, status_line
 from keydeck.present.rows import Context, KeyRow, longest_label
-from keydeck.present.spans import Role, Span, fit_line
+from keydeck.present.spans import Line, Role, Span, fit_line
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -374,9 +377,61 @@ class PoolsScreen(Screen[None]):
 
         def chosen(strategy: str | None) -> None:
             if strategy is not None:
-                self._deck.set_strategy(provider, strategy)
+                self._deck.act(lambda operator: operator.set_strategy(provider, strategy))
 
         self._deck.push_screen(self._strategy_dialog(pool), chosen)
+
+    def do_key_reset(self) -> None:
+        """End one bench."""
+        self._act_on_key(lambda operator, provider, row_id: operator.reset(provider, row_id))
+
+    def do_key_first(self) -> None:
+        """Make the key the first of its pool."""
+        self._act_on_key(lambda operator, provider, row_id: operator.move(provider, row_id, 0))
+
+    def do_key_up(self) -> None:
+        """Move the key up."""
+        self._act_on_key(lambda operator, provider, row_id: operator.move(provider, row_id, _up))
+
+    def do_key_down(self) -> None:
+        """Move the key down."""
+        self._act_on_key(lambda operator, provider, row_id: operator.move(provider, row_id, _down))
+
+    def do_key_remove(self) -> None:
+        """Ask, naming the consequences, and remove the key that was shown, whatever moved meanwhile (FS-58)."""
+        row, pool = self._selected(), self._pool_here()
+        if row is None or pool is None:
+            return
+        lines = removal_lines(pool, pool.at(self._deck.clock()), row, self._row_context())
+        provider, row_id = pool.provider, row.id
+        self._ask("remove", lines, lambda operator: operator.remove(provider, row_id))
+
+    def do_pool_reset(self) -> None:
+        """Ask, and end every bench of the pool."""
+        if pool := self._pool_here():
+            provider = pool.provider
+            lines = reset_lines(pool, pool.at(self._deck.clock()))
+            self._ask("reset", lines, lambda operator: operator.reset(provider))
+
+    def do_app_undo(self) -> None:
+        """Undo the last change."""
+        self._deck.undo()
+
+    def _pool_here(self) -> PoolSnapshot | None:
+        return self._snapshot.pool(self._cursor[0]) if self._cursor else None
+
+    def _act_on_key(self, act: Callable[[Operator, str, str], Done]) -> None:
+        if self._cursor is not None:
+            provider, row_id = self._cursor
+            self._deck.act(lambda operator: act(operator, provider, row_id))
+
+    def _ask(self, verb: str, lines: tuple[Line, ...], act: Callable[[Operator], Done]) -> None:
+        def answered(go_on: bool | None) -> None:
+            if go_on:
+                self._deck.act(act)
+
+        ascii_only = self._deck.glyphs.enter.isascii()
+        self._deck.push_screen(ConfirmDialog(verb, lines, verb, ascii_only=ascii_only), answered)
 
     def _strategy_dialog(self, pool: PoolSnapshot) -> StrategyDialog:
         ascii_only = self._deck.glyphs.enter.isascii()
@@ -404,3 +459,11 @@ class PoolsScreen(Screen[None]):
     def _key_pressed(self, message: KeyBar.Pressed) -> None:
         message.stop()
         self._deck.run_on(self, message.action_id)
+
+
+def _up(here: int, _last: int) -> int:
+    return here - 1
+
+
+def _down(here: int, _last: int) -> int:
+    return here + 1
