@@ -39,8 +39,9 @@ def _way_back(row: object, context: Context) -> list[str]:
         return ["Its key is nowhere else: u brings it back for a minute."]
     source = clean(row.source.partition(":")[0] if context.masked else row.source)
     said = [
-        f"Its source {source} stays out until something is added",
-        "to this pool; u brings it back for a minute.",
+        f"It comes from {source},",
+        "which stays out until something is added to this pool;",
+        "u brings both back for a minute.",
     ]
     if row.source.startswith("env:"):
         said.append("A line of .env that sets it goes too, after a copy.")
