@@ -169,3 +169,54 @@ def test_every_change_is_marked_dangerous() -> None:
     assert {action.id for action in ACTIONS if action.dangerous} == {
         *(action.id for action in ACTIONS if action.group == "change")
     }
+
+
+SECRET = "sk-planted-0123456789abcdef"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_key_is_added_and_shown_nowhere(home: Path, size: tuple[int, int]) -> None:
+    """Provider, key and label are asked for at every size; the key is on no frame and in no picture."""
+    write_store(home, {"openrouter": keys("aaa001")})
+    async with running(home, size) as ui:
+        await ui.press("a")
+        ui.sees("add a key", "provider", "label")
+        await ui.press(*("minus" if char == "-" else char for char in SECRET))
+        assert SECRET[3:] not in ui.text and SECRET[3:] not in ui.app.export_screenshot()
+        await ui.press("ctrl+c", "ctrl+x")
+        assert not ui.app.clipboard
+        await ui.press("enter", *"mine", "enter")
+        await told(ui, "added mine to openrouter")
+        row = load(home)["credential_pool"]["openrouter"][1]
+        assert (row["label"], row["access_token"], row["source"]) == ("mine", SECRET, "manual")
+        await ui.press("u")
+        await told(ui, "took mine back")
+        assert stored(home) == ["aaa001"]
+
+
+async def test_what_is_no_key_stays_in_the_dialog(home: Path) -> None:
+    """A mask, a blank or a placeholder is refused with its reason, and nothing is written."""
+    write_store(home, {"openrouter": keys("aaa001")})
+    before = tree(home)
+    async with running(home, (80, 24)) as ui:
+        await ui.press("a", *"changeme", "enter", "enter")
+        ui.sees("that is not a key: it is a placeholder")
+        await ui.press("escape")
+        assert len(ui.app.screen_stack) == 1
+    assert tree(home) == before
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_label_is_edited(home: Path, size: tuple[int, int]) -> None:
+    """The field starts with the present label; enter writes the new one, ``u`` the old; escape nothing."""
+    write_store(home, {"openrouter": keys("aaa001", "aaa002")})
+    async with running(home, size) as ui:
+        await ui.press("e")
+        ui.sees("edit key-aaa001", "base URL", "https://openrouter.ai/api/v1")
+        await ui.press("escape")
+        await ui.press("e", "end", *("backspace",) * 10, *"ci", "enter")
+        await told(ui, "renamed key-aaa001 to ci")
+        assert load(home)["credential_pool"]["openrouter"][0]["label"] == "ci"
+        await ui.press("u")
+        await told(ui, "undid the edit of key-aaa001")
+        assert load(home)["credential_pool"]["openrouter"][0]["label"] == "key-aaa001"

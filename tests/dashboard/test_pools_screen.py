@@ -322,7 +322,7 @@ async def test_the_mouse_selects_rows_and_opens_the_strategy(home: Path) -> None
         await ui.press("escape")
         await ui.pilot.click(offset=(2, 23))
         await ui.settle()
-        ui.sees("this list")
+        ui.sees("╭─ keys", "next key")
 
 
 async def test_a_quiet_dashboard_draws_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

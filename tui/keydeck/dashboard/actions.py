@@ -78,6 +78,23 @@ ACTIONS: Final[tuple[Action, ...]] = (
         dangerous=True,
     ),
     Action(
+        id="key.add",
+        keys=("a",),
+        text="add",
+        help="add a key to this pool, or to another",
+        group="change",
+        bar=2,
+        dangerous=True,
+    ),
+    Action(
+        id="key.edit",
+        keys=("e",),
+        text="edit",
+        help="this key's label and base URL",
+        group="change",
+        dangerous=True,
+    ),
+    Action(
         id="key.reset",
         keys=("r",),
         text="reset",

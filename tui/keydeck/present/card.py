@@ -28,7 +28,7 @@ def card_lines(
         (Span(_origin(pool, found, context), Role.MUTED),),
         (_sign(row, now, glyphs), Span(_situation(pool, state, found, row, now))),
         (Span("  " + _more(found, row, now, context), Role.MUTED),),
-        _advice_line(pool, found, context),
+        _advice_line(pool, found),
     )
     head = (Span(f"{glyphs.corners[0]}{glyphs.rule} ", Role.FAINT), Span(row.label, Role.STRONG), Span(" "))
     rest = max(cells - width(row.label) - 5, 0)
@@ -49,7 +49,7 @@ def card_line(
     found = next((item for item in state.rows if item.id == row.id), None)
     if found is None:
         return ()
-    more, advice = _more(found, row, now, context), _advice(pool, found, context)
+    more, advice = _more(found, row, now, context), _advice(pool, found)
     line = (
         Span(" "),
         _sign(row, now, context.glyphs),
@@ -124,42 +124,35 @@ def _facts(row: KeyRow, now: float) -> str:
     return facts
 
 
-def _advice_line(pool: PoolSnapshot, found: RowState, context: Context) -> Line:
-    advice = _advice(pool, found, context)
+def _advice_line(pool: PoolSnapshot, found: RowState) -> Line:
+    advice = _advice(pool, found)
     return (Span("  do  ", Role.ACCENT), Span(advice)) if advice else ()
 
 
-def _advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
-    """Return the least drastic act that helps."""
-    row, kind, provider = found.row, found.health.kind, clean(pool.provider)
+def _advice(pool: PoolSnapshot, found: RowState) -> str:
+    """Return the least drastic act that helps; keys are the dashboard's."""
+    row, kind = found.row, found.health.kind
     if row.inherited:
         return "act on it with --profile default" if not found.health.is_usable else ""
     if kind is HealthKind.COOLING:
-        return f"{_before_a_reset(row)}: keydeck auth reset {provider} {clean(row.id)}{context.flags}"
+        return _before_a_reset(row)
     if kind is HealthKind.NEEDS_LOGIN:
-        return _login_advice(provider, row, context)
+        if isinstance(row, Credential) and row.auth_type == "api_key":
+            return "press a for a new key, then d on this one; waiting does not help"
+        return f"log in again: hermes auth add {clean(pool.provider)}; waiting does not help"
     if kind is HealthKind.BAD_ROW:
         return "mend this row in auth.json by hand; the others are not affected"
     if kind is HealthKind.NO_SECRET:
         if found.health.why and found.health.why.startswith("token"):
             return "nothing; if it stays so, log in again with hermes"
-        return "set the variable where the agent runs, or remove the row"
+        return "set the variable where the agent runs, or press d to remove the row"
     return ""
 
 
 def _before_a_reset(row: Row) -> str:
     code = row.last_error_code if isinstance(row, Credential) else None
     if code == 402:
-        return "wait, or once you topped up"
+        return "wait, or top up and press r"
     if code == 401:
-        return "check the key; if it is valid"
-    return "wait, or once it is lifted"
-
-
-def _login_advice(provider: str, row: Row, context: Context) -> str:
-    if isinstance(row, Credential) and row.auth_type == "api_key":
-        return (
-            f"keydeck auth add {provider}{context.flags} with a new key, then "
-            f"keydeck auth remove {provider} {clean(row.id)}{context.flags}"
-        )
-    return f"log in again: hermes auth add {provider}; waiting does not help"
+        return "check that the key is valid, then press r"
+    return "wait, or press r once the provider has lifted it"

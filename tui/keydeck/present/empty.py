@@ -25,7 +25,7 @@ def empty_lines(snapshot: HomeSnapshot, flags: str, *, only_problems: bool) -> t
         (),
         (
             Span(f"keydeck auth add openrouter{flags}", Role.ACCENT),
-            Span("   adds a key; it is asked for, not shown"),
+            Span("   adds a key, as does a here; it is not shown"),
         ),
         (
             Span("keydeck --home FOLDER", Role.ACCENT),

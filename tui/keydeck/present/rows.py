@@ -48,8 +48,6 @@ class Context:
     glyphs: Glyphs
     scrubber: Scrubber
     masked: bool = False
-    flags: str = ""
-    """What a suggested command needs to mean this store: `` --home FOLDER``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,16 @@ from textual.geometry import Region
 from textual.screen import Screen
 
 from keydeck.dashboard.actions import BY_ID, bindings, key_bar
+from keydeck.dashboard.dialogs.add_key import AddKeyDialog, NewKey
 from keydeck.dashboard.dialogs.confirm import ConfirmDialog
+from keydeck.dashboard.dialogs.edit import EditDialog, Edited
 from keydeck.dashboard.dialogs.help import HelpDialog
 from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.widgets.key_bar import KeyBar
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.dashboard.widgets.pool_pane import PaneLook, PoolPane
 from keydeck.engine.acts import Done, Operator
+from keydeck.engine.credential import Credential
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.present.card import CARD_LINES, card_line, card_lines
 from keydeck.present.consequences import removal_lines, reset_lines
@@ -120,7 +123,6 @@ class PoolsScreen(Screen[None]):
             self._deck.glyphs,
             self._snapshot.scrubber,
             masked=self._deck.masked,
-            flags=self._deck.command_flags,
         )
 
     def _shown(self) -> list[PaneView]:
@@ -198,8 +200,7 @@ class PoolsScreen(Screen[None]):
             flags=flags,
         )
         self._status_bar.show((line,))
-        ascii_only = self._deck.glyphs.enter.isascii()
-        keys = key_bar(read_only=self._deck.read_only, ascii_only=ascii_only)
+        keys = key_bar(read_only=self._deck.read_only, ascii_only=self._ascii_only())
         self._key_bar.show_keys(keys, self.size.width)
 
     def _paint_empty(self) -> None:
@@ -381,6 +382,40 @@ class PoolsScreen(Screen[None]):
 
         self._deck.push_screen(self._strategy_dialog(pool), chosen)
 
+    def do_key_add(self) -> None:
+        """Ask for a key and add it."""
+
+        def entered(new: NewKey | None) -> None:
+            if new is not None:
+                self._deck.act(lambda operator: operator.add_key(new.provider, new.secret, label=new.label))
+
+        provider = self._cursor[0] if self._cursor else ""
+        self._deck.push_screen(AddKeyDialog(provider, ascii_only=self._ascii_only()), entered)
+
+    def do_key_edit(self) -> None:
+        """Ask for another label or address of the key that was shown."""
+        pool = self._pool_here()
+        row = (
+            next((row for row in pool.rows if self._cursor and row.id == self._cursor[1]), None)
+            if pool
+            else None
+        )
+        if not isinstance(row, Credential):
+            return
+
+        def edited(change: Edited | None) -> None:
+            if change is not None:
+                self._deck.act(
+                    lambda operator: operator.edit(
+                        row.provider, row.id, label=change.label, base_url=change.base_url
+                    )
+                )
+
+        self._deck.push_screen(EditDialog(row, ascii_only=self._ascii_only()), edited)
+
+    def _ascii_only(self) -> bool:
+        return self._deck.glyphs.enter.isascii()
+
     def do_key_reset(self) -> None:
         """End one bench."""
         self._act_on_key(lambda operator, provider, row_id: operator.reset(provider, row_id))
@@ -430,12 +465,10 @@ class PoolsScreen(Screen[None]):
             if go_on:
                 self._deck.act(act)
 
-        ascii_only = self._deck.glyphs.enter.isascii()
-        self._deck.push_screen(ConfirmDialog(verb, lines, verb, ascii_only=ascii_only), answered)
+        self._deck.push_screen(ConfirmDialog(verb, lines, verb, ascii_only=self._ascii_only()), answered)
 
     def _strategy_dialog(self, pool: PoolSnapshot) -> StrategyDialog:
-        ascii_only = self._deck.glyphs.enter.isascii()
-        return StrategyDialog(pool, self._deck.strategy_obstacle(), ascii_only=ascii_only)
+        return StrategyDialog(pool, self._deck.strategy_obstacle(), ascii_only=self._ascii_only())
 
     # --- the mouse -------------------------------------------------------------------------------------
 
