@@ -15,6 +15,10 @@ from pathlib import Path
 KEYDECK = f"{shlex.quote(sys.executable)} -m keydeck"
 
 
+_TMUX = ("tmux", "-L", "keydeck-tests", "-f", "/dev/null")
+"""A server of the tests' own, without anybody's settings."""
+
+
 class Terminal:
     """A program in tmux: keys go in, the screen comes out."""
 
@@ -28,7 +32,12 @@ class Terminal:
         variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLORTERM": "truecolor", **env}
         words = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
         script = self._folder / "run.sh"
-        script.write_text(f"env -i TERM=$TERM {words} {command}\necho $? > {shlex.quote(str(self._code))}\n")
+        program = self._folder / "program.sh"
+        program.write_text(
+            f"echo $$ > {shlex.quote(str(self._pid))}\nexec env -i TERM=$TERM {words} {command}\n"
+        )
+        code = shlex.quote(str(self._code))
+        script.write_text(f"sh {shlex.quote(str(program))}\necho $? > {code}\n")
         self._tmux(
             "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), f"sh {shlex.quote(str(script))}; cat"
         )
@@ -70,7 +79,16 @@ class Terminal:
         return int(self._code.read_text())
 
     def close(self) -> None:
-        subprocess.run(["tmux", "kill-session", "-t", self._name], check=False, capture_output=True)
+        subprocess.run([*_TMUX, "kill-session", "-t", self._name], check=False, capture_output=True)
+
+    @property
+    def pid(self) -> int:
+        """The process of the program itself."""
+        return int(self._pid.read_text())
+
+    @property
+    def _pid(self) -> Path:
+        return self._folder / "pid"
 
     @property
     def _code(self) -> Path:
@@ -88,6 +106,6 @@ class Terminal:
     def _tmux(self, command: str, *arguments: str) -> str:
         target = ["-s", self._name] if command == "new-session" else ["-t", self._name]
         done = subprocess.run(
-            ["tmux", command, *target, *arguments], check=True, capture_output=True, text=True, timeout=10
+            [*_TMUX, command, *target, *arguments], check=True, capture_output=True, text=True, timeout=10
         )
         return done.stdout

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -194,7 +196,7 @@ def test_a_polite_kill_leaves_the_terminal_in_order(terminal: Terminal, tmp_path
     terminal.start(f"{KEYDECK} --demo", TMPDIR=str(tmp_path))
     terminal.sees("anthropic", "half-written")
     folder = next(path for path in tmp_path.iterdir() if path.name.startswith("keydeck-demo-"))
-    subprocess.run(["pkill", "-TERM", "-f", "keydeck --demo"], check=False)
+    os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.exit_code() == 143
     assert terminal.stream.rstrip().count(b"\x1b[?1049l") == 1
     assert not folder.exists()
