@@ -175,7 +175,7 @@ class HomeReader:
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
             fallback=_chain(config),
-            scrubber=Scrubber(_Secrets(pools, {**root.logins, **stored.logins})),
+            scrubber=self.scrubber,
         )
 
     def watched_files(self) -> tuple[Path, ...]:
