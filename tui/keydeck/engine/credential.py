@@ -358,15 +358,20 @@ def _parse(
         last_error_code=_whole(raw.get("last_error_code")),
         expires_at_ms=_number(raw.get("expires_at_ms")),
         request_count=_whole(raw.get("request_count")) or 0,
-        extra={
-            key: Secret(value) if isinstance(value, str) and value and is_secret_key(key) else value
-            for key, value in raw.items()
-            if key not in _OWN_FIELDS
-        },
+        extra={} if raw.keys() <= _OWN_FIELDS else _extra(raw),
         stored_under=pool_key,
         inherited=inherited,
         **fields,
     )
+
+
+def _extra(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not ours; most rows have none, and a pool may have thousands."""
+    return {
+        key: Secret(value) if isinstance(value, str) and value and is_secret_key(key) else value
+        for key, value in raw.items()
+        if key not in _OWN_FIELDS
+    }
 
 
 def _number(value: Any) -> float | None:
