@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +19,11 @@ KEYDECK = f"{shlex.quote(sys.executable)} -m keydeck"
 
 _TMUX = ("tmux", "-L", "keydeck-tests", "-f", "/dev/null")
 """A server of the tests' own, without anybody's settings."""
+
+_COPIED = re.compile(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
+_TOAST = re.compile(r"▌ (\S.*)$")
+_LEFT, _WHEEL_UP, _WHEEL_DOWN = 0, 64, 65
+"""Buttons of a mouse, as terminals number them."""
 
 
 class Terminal:
@@ -49,6 +56,31 @@ class Terminal:
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-l", text)
 
+    def send(self, sequence: bytes) -> None:
+        """Send bytes as they are, as a terminal sends what is no key."""
+        self._tmux("send-keys", "-H", *(f"{byte:02x}" for byte in sequence))
+
+    def paste(self, text: str) -> None:
+        """Paste as terminals do: line ends as returns, and in brackets if the program asked for them."""
+        self._run(["load-buffer", "-b", self._name, "-"], text)
+        self._tmux("paste-buffer", "-p", "-d", "-b", self._name)
+
+    def click(self, text: str) -> None:
+        """Press and let go the mouse on the first cell of a text that is on screen."""
+        x, y = self.place(text)
+        self.send(f"\x1b[<{_LEFT};{x + 1};{y + 1}M\x1b[<{_LEFT};{x + 1};{y + 1}m".encode())
+
+    def wheel(self, text: str, *, down: bool) -> None:
+        """Turn the wheel by one notch over a text that is on screen."""
+        x, y = self.place(text)
+        self.send(f"\x1b[<{_WHEEL_DOWN if down else _WHEEL_UP};{x + 1};{y + 1}M".encode())
+
+    def place(self, text: str) -> tuple[int, int]:
+        """Return the cell, counted from 0, in which a text on screen begins."""
+        found = [(line.index(text), y) for y, line in enumerate(self.lines) if text in line]
+        assert found, f"{text!r} is not on the screen:\n{self.screen}"
+        return found[0]
+
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
@@ -57,8 +89,22 @@ class Terminal:
         return self._tmux("capture-pane", "-p")
 
     @property
+    def lines(self) -> list[str]:
+        return self.screen.splitlines()
+
+    @property
+    def drawn(self) -> str:
+        """The screen with its colours, as escape sequences."""
+        return self._tmux("capture-pane", "-p", "-e")
+
+    @property
     def stream(self) -> bytes:
         return self._stream.read_bytes()
+
+    @property
+    def copied(self) -> list[str]:
+        """What the program sent to the clipboard so far, in bare sequences."""
+        return [base64.b64decode(found).decode() for found in _COPIED.findall(self.stream)]
 
     def until(self, true: Callable[[str], object], seconds: float = 15.0) -> float:
         """Wait until the screen is as wanted; return how long that took."""
@@ -70,6 +116,11 @@ class Terminal:
 
     def sees(self, *texts: str, seconds: float = 15.0) -> float:
         return self.until(lambda screen: all(text in screen for text in texts), seconds)
+
+    def told(self, *texts: str, seconds: float = 15.0) -> str:
+        """Wait until toasts say these texts; return all they say, without blanks, since toasts break lines."""
+        self.until(lambda screen: all(says(screen, text) for text in texts), seconds)
+        return toasts_on(self.screen)
 
     def exit_code(self, seconds: float = 15.0) -> int:
         began = time.monotonic()
@@ -105,7 +156,22 @@ class Terminal:
 
     def _tmux(self, command: str, *arguments: str) -> str:
         target = ["-s", self._name] if command == "new-session" else ["-t", self._name]
+        return self._run([command, *target, *arguments])
+
+    @staticmethod
+    def _run(command: list[str], given: str = "") -> str:
         done = subprocess.run(
-            [*_TMUX, command, *target, *arguments], check=True, capture_output=True, text=True, timeout=10
+            [*_TMUX, *command], input=given, check=True, capture_output=True, text=True, timeout=10
         )
         return done.stdout
+
+
+def toasts_on(screen: str) -> str:
+    """Return what the toasts on a screen say, without blanks."""
+    said = (_TOAST.search(line) for line in screen.splitlines())
+    return "".join("".join(found[1].rstrip("─╮╯│ ").split()) for found in said if found)
+
+
+def says(screen: str, text: str) -> bool:
+    """Tell whether a toast on a screen says this; blanks do not count."""
+    return "".join(text.split()) in toasts_on(screen)

@@ -74,8 +74,12 @@ class Ui:
         assert len(found) == 1, f"{text!r} is on {len(found)} lines of\n{self.text}"
         return found[0]
 
+    def row(self, label: str) -> str:
+        """Return the first line that holds `label`: its row in the pools, not what happened to it."""
+        return next(line for line in self.lines if label in line)
+
     @property
-    def cursor(self) -> tuple[str, str] | None:
+    def cursor(self) -> tuple[str, str | None] | None:
         return self.app._pools._cursor
 
 
@@ -95,7 +99,7 @@ async def running(
     surroundings = around(home.parent, **(env or {}))
     located = locate_home(home, profile, surroundings)
     reader = options.pop("reader", None) or HomeReader(located, around=surroundings, clock=clock)
-    app = PoolApp(reader, clock=clock, **{"watch": False, **options})
+    app = PoolApp(reader, clock=clock, **{"watch": False, "state": home.parent / "state", **options})
     async with app.run_test(size=size, notifications=True) as pilot:
         ui = Ui(app, pilot, clock)
         await ui.settle()

@@ -229,7 +229,7 @@ def test_custom_endpoints_take_keys_by_their_name(home: Path) -> None:
     (home / "config.yaml").write_text("custom_providers: [{name: My LLM, base_url: 'https://m/v1'}]\n")
     operator(home).add_key("my llm", NEW)
     assert rows(home, "custom:my-llm")[0]["base_url"] == "https://m/v1"
-    with pytest.raises(Refused, match="--base-url"):
+    with pytest.raises(Refused, match="needs a base URL"):
         operator(home).add_key("custom:other", NEW)
     operator(home).add_key("custom:other", NEW, base_url="https://o")
     assert rows(home, "custom:other")[0]["base_url"] == "https://o"

@@ -172,8 +172,9 @@ def test_frames_and_bars_are_exactly_as_wide_as_the_screen(snapshot: HomeSnapsho
             ]
             assert [line_width(line) for line in lines] == [cells] * 4, (cells, pane.provider)
             assert all(map(inert, lines))
+        kinds = [kind for pane in panes for kind in pane.kinds]
         for place, flags in (("~/.hermes", ()), ("/a/very/long/path/" * 5, ("read-only", "masked"))):
-            bar = status_line(place, panes, cells, glyphs, watching="live", flags=flags)
+            bar = status_line(place, kinds, cells, glyphs, watching="live", flags=flags)
             assert line_width(bar) == cells
             assert inert(bar)
 
@@ -285,7 +286,7 @@ def test_with_ascii_signs_an_ascii_store_is_drawn_in_ascii(home: Path) -> None:
         ]
         lines += [
             top_line(pane, NOW, cells, ASCII, edge=Role.FAINT),
-            status_line("~/.h", [pane], cells, ASCII, watching="live"),
+            status_line("~/.h", pane.kinds, cells, ASCII, watching="live"),
         ]
         for row in pane.rows:
             lines += card_lines(pool, pool.at(NOW), row, NOW, cells, context)

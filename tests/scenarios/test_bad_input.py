@@ -88,8 +88,9 @@ def draw(snapshot: HomeSnapshot) -> Iterator[Line]:
     for glyphs, masked in ((UNICODE, False), (ASCII, True)):
         context = Context(glyphs, snapshot.scrubber, masked)
         panes = pane_views(snapshot, NOW, context)
+        kinds = [kind for pane in panes for kind in pane.kinds]
         for cells in (24, 120):
-            yield status_line("~/.hermes", panes, cells, glyphs, watching="live")
+            yield status_line("~/.hermes", kinds, cells, glyphs, watching="live")
             for pool, pane in zip(snapshot.pools, panes, strict=True):
                 yield header_line(pane, NOW, cells, glyphs, has_focus=True)
                 at = columns(cells, longest_label(pane.rows))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from keydeck.engine.snapshot import HomeReader
 
 
@@ -14,15 +16,25 @@ def open_dashboard(
     mouse: bool,
     place: str | None = None,
     flags: str = "",
+    is_demo: bool = False,
 ) -> int:
-    """Run the dashboard on a home until the user leaves."""
+    """Run the dashboard on a home until the user leaves; what the flags say beats the settings file."""
     from keydeck.dashboard.app import PoolApp
-    from keydeck.present.glyphs import ASCII, UNICODE
+    from keydeck.dashboard.settings import SettingsFile, default_settings_path
+    from keydeck.present.glyphs import ASCII
 
-    glyphs = ASCII if ascii_only else UNICODE
-    app = PoolApp(reader, read_only=read_only, masked=mask, glyphs=glyphs, place=place)
+    app = PoolApp(
+        reader,
+        read_only=read_only,
+        masked=mask,
+        glyphs=ASCII if ascii_only else None,
+        place=place,
+        settings_file=SettingsFile(None if is_demo else default_settings_path()),
+    )
     app.command_flags = flags
-    app.run(mouse=mouse)
+    if not mouse:
+        app.flags = MappingProxyType({**app.flags, "mouse": "--no-mouse"})
+    app.run(mouse=mouse and app.settings.mouse)
     return app.return_code or 0
 
 
@@ -32,5 +44,11 @@ def open_demo(*, read_only: bool, mask: bool, ascii_only: bool, mouse: bool) -> 
 
     with demo_home() as reader:
         return open_dashboard(
-            reader, read_only=read_only, mask=mask, ascii_only=ascii_only, mouse=mouse, place="a demo home"
+            reader,
+            read_only=read_only,
+            mask=mask,
+            ascii_only=ascii_only,
+            mouse=mouse,
+            place="a demo home",
+            is_demo=True,
         )

@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from rich.text import Text
+from textual import __version__ as textual_version
 from textual.app import App
 from textual.binding import BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from keydeck.dashboard.actions import BY_ID
+from keydeck.dashboard.acting import Act, Acting, Place
+from keydeck.dashboard.crash import crash_report, short_report, write_crash_report
+from keydeck.dashboard.keymap import textual_keymap
 from keydeck.dashboard.messages import SnapshotArrived
+from keydeck.dashboard.screens.deck import DeckScreen
+from keydeck.dashboard.screens.detail import DetailScreen
 from keydeck.dashboard.screens.pools import PoolsScreen
+from keydeck.dashboard.screens.settings import SettingsScreen
+from keydeck.dashboard.settings import Settings, SettingsFile
+from keydeck.dashboard.sharing import send_to_clipboard, state_folder
 from keydeck.dashboard.stylesheets import stylesheets
-from keydeck.dashboard.themes import POOL_DARK
-from keydeck.engine.acts import UNDO_OF_REMOVAL_S, Done, Operator, Undo
+from keydeck.dashboard.themes import POOL_DARK, THEMES, variable_defaults
+from keydeck.dashboard.toasts import Toasts
+from keydeck.engine.acts import Operator
 from keydeck.engine.clock import Clock, wall_clock
-from keydeck.engine.errors import KeydeckError
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
+from keydeck.live.activity import Activity, compare, elapsed, known_before
 from keydeck.live.watch import Watch
-from keydeck.present.glyphs import UNICODE, Glyphs
+from keydeck.present.activity import settled
+from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
+from keydeck.present.note import Surface, diagnostics
+from keydeck.present.rows import Context
 from keydeck.present.text import clean
+
+DEFAULT_MODE = "pools"
+"""Where the app starts."""
 
 
 class PoolApp(App[None]):
     """Keydeck on screen."""
 
     TITLE = "keydeck"
-    ENABLE_COMMAND_PALETTE = False
+    DEFAULT_MODE = DEFAULT_MODE  # Textual's own cannot be switched back to
+    ENABLE_COMMAND_PALETTE = False  # ours is a dialog like the others: see dialogs/pick.py
     CSS_PATH: ClassVar = stylesheets()
     BINDINGS: ClassVar[list[BindingType]] = []
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - Textual's way
@@ -47,32 +64,74 @@ class PoolApp(App[None]):
         *,
         clock: Clock = wall_clock,
         read_only: bool = False,
-        glyphs: Glyphs = UNICODE,
+        glyphs: Glyphs | None = None,
         masked: bool = False,
         watch: bool = True,
         place: str | None = None,
+        settings_file: SettingsFile | None = None,
+        state: Path | None = None,
     ) -> None:
         super().__init__()
-        self.register_theme(POOL_DARK)
-        self.theme = POOL_DARK.name
+        for theme in THEMES:
+            self.register_theme(theme)
         self.clock = clock
         self.read_only = read_only
-        self.glyphs = glyphs
-        self.masked = masked
+        self.settings_file = settings_file or SettingsFile(None)
+        self.settings: Settings = self.settings_file.load()
+        self.flags: Mapping[str, str] = MappingProxyType(
+            {
+                name: flag
+                for name, flag, given in (
+                    ("glyphs", "--ascii", glyphs is not None),
+                    ("mask", "--mask", masked),
+                )
+                if given
+            }
+        )
+        """Settings that the command line decides, with the flag that does."""
+        self.glyphs = glyphs or UNICODE
+        self.masked = masked or self.settings.mask
+        self.names_shown_on_purpose = False
+        """Whether the user took the mask off: only then a picture shows names."""
+        self.state = state or state_folder()
         self.watching = "live"
-        self._undos: list[tuple[Undo, float | None]] = []
+        self.toasts = Toasts(self, clock)
+        self.acting = Acting(self, reader)
         self._reader = reader
         self._watch = Watch(reader) if watch else None
         self.snapshot: HomeSnapshot = reader.read()
+        """What the files say now."""
+        self.view = self.snapshot
+        """What the screens show: the same, but for a frozen view."""
+        self.is_frozen = False
+        self.activity = Activity()
+        self.activity.extend(settled(known_before(self.snapshot, clock()), self.snapshot.scrubber))
+        self._beat_at = clock()
         self.command_flags = ""
         """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
         self._pools = PoolsScreen(self)
+        self.add_mode(DEFAULT_MODE, self.get_default_screen)
+        self._apply(self.settings)
 
     @property
     def needs_cursor_mark(self) -> bool:
         """Whether the cursor's row must be told by a sign: no colours, or signs wanted instead of them."""
-        return self.no_color or self.glyphs.cursor.isascii()
+        return self.no_color or self.ascii_only
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether only ASCII may be drawn."""
+        return self.glyphs.cursor.isascii()
+
+    def row_context(self) -> Context:
+        """Return what all rows share when they are written out."""
+        return Context(
+            self.glyphs,
+            self.view.scrubber,
+            masked=self.masked,
+            token_warning_s=self.settings.token_warning_min * 60.0,
+        )
 
     # --- life ------------------------------------------------------------------------------------------
 
@@ -82,7 +141,7 @@ class PoolApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Lend our own colour names to themes that lack them."""
-        return dict(POOL_DARK.variables)
+        return variable_defaults(self.current_theme)
 
     def on_mount(self) -> None:
         """Start the clock on a whole second, and watch the files."""
@@ -91,6 +150,9 @@ class PoolApp(App[None]):
         for sign in (signal.SIGTERM, signal.SIGHUP):
             # Leave as `q` does, so that the terminal and a demo's folder are left in order.
             asyncio.get_running_loop().add_signal_handler(sign, self.exit, None, 128 + sign)
+        self.add_mode("settings", lambda: SettingsScreen(self))
+        if self.settings_file.trouble:
+            self.tell(self.settings_file.trouble, "error")
         self.set_timer(1 - self.clock() % 1, self._start_ticking)
         if self._watch is not None:
             self.run_worker(self._follow(self._watch), group="watch", exclusive=True, exit_on_error=True)
@@ -101,13 +163,81 @@ class PoolApp(App[None]):
 
     def tick(self) -> None:
         """Move the clocks on screen."""
-        self._forget_old_undos()
-        self._pools.tick(self.clock())
+        now = self.clock()
+        self.acting.forget_old_undos()
+        self._note_what_the_clock_did(now)
+        for screen in self._deck_screens():
+            screen.tick(now)
 
     async def on_unmount(self) -> None:
         """Let the watcher go at once."""
         if self._watch is not None:
             self._watch.stop()
+
+    def _deck_screens(self) -> list[DeckScreen]:
+        """Return the screens that are drawn now: the topmost full one, below any dialogs."""
+        full = [screen for screen in self.screen_stack if isinstance(screen, DeckScreen)]
+        return full[-1:]
+
+    # --- settings --------------------------------------------------------------------------------------
+
+    def change(self, settings: Settings) -> None:
+        """Live by other settings from now on, and keep them."""
+        self._apply(settings)
+        if refused := self.settings_file.save(settings):
+            self.tell(refused, "error")
+        self.repaint()
+
+    def _apply(self, settings: Settings) -> None:
+        self.settings = settings
+        self.theme = settings.theme if settings.theme in self.available_themes else POOL_DARK.name
+        if "glyphs" not in self.flags:
+            self.glyphs = ASCII if settings.glyphs == "ascii" else UNICODE
+        self.set_keymap(textual_keymap(settings.keymap))
+
+    def repaint(self) -> None:
+        """Draw everything that is on screen anew."""
+        for screen in self._deck_screens():
+            screen.repaint()
+
+    def show_pool(self, provider: str, row_id: str | None) -> None:
+        """Go to a pool or one of its keys, wherever we are."""
+        self.switch_mode(DEFAULT_MODE)
+        while isinstance(self.screen, DetailScreen):
+            self.pop_screen()
+        self._pools.show_place(provider, row_id)
+
+    # --- pictures --------------------------------------------------------------------------------------
+
+    def picture(self) -> str:
+        """Return the screen as SVG."""
+        return self.export_screenshot(title="keydeck", simplify=True)
+
+    def masked_picture(self) -> str:
+        """Return the screen as SVG with names hidden, whatever it shows; nothing of that reaches the terminal."""
+        before, self.masked = self.masked, True
+        self.repaint()
+        try:
+            return self.picture()
+        finally:
+            self.masked = before
+            self.repaint()
+
+    def diagnostics(self) -> str:
+        """Return what a report of a fault needs to say."""
+        surface = Surface(
+            textual=textual_version,
+            terminal=os.environ.get("TERM", ""),
+            size=(self.size.width, self.size.height),
+            colours=self.console.color_system,
+            watching=self.watching,
+            read_only=self.read_only,
+        )
+        return diagnostics(self.snapshot, self.clock(), surface)
+
+    def shown_path(self, path: Path) -> str:
+        """Return a path as people write it."""
+        return _short(str(path), str(self._reader.around.user_home))
 
     # --- data ------------------------------------------------------------------------------------------
 
@@ -116,27 +246,49 @@ class PoolApp(App[None]):
             self.post_message(SnapshotArrived(snapshot, watch.how))
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
-        """Show what was read."""
+        """Show what was read, unless the view is held."""
+        before, after, now = self.snapshot, message.snapshot, self.clock()
+        self._note_what_the_clock_did(now)  # first, or a return would be told twice
+        changes = compare(before, after, now)
+        self.activity.extend(settled(changes, before.scrubber, after.scrubber))
         self.snapshot = message.snapshot
         self.watching = message.watching
-        self._pools.show(message.snapshot)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Show the newest, unless the view is frozen or a dialog is open: rows keep their places then."""
+        if not self.is_frozen and isinstance(self.screen, DeckScreen):
+            self.view = self.snapshot
+        self.repaint()
+
+    def _note_what_the_clock_did(self, now: float) -> None:
+        changes = elapsed(self.snapshot, self._beat_at, now)
+        self.activity.extend(settled(changes, self.snapshot.scrubber))
+        self._beat_at = now
+
+    def freeze(self) -> None:
+        """Hold the view, or let it go."""
+        self.is_frozen = not self.is_frozen
+        self.catch_up()
+
+    def changes_held(self) -> int:
+        """Return how many rows differ between what is shown and what is."""
+        if self.view is self.snapshot:
+            return 0
+        shown = {(pool.provider, row.id): row for pool in self.view.pools for row in pool.rows}
+        now = {(pool.provider, row.id): row for pool in self.snapshot.pools for row in pool.rows}
+        return sum(shown.get(place) != now.get(place) for place in shown.keys() | now.keys())
 
     def reload(self) -> None:
         """Read again now, whatever the watcher thinks."""
-        self.run_worker(self._reload(), group="reload", exclusive=True)
+        self.run_worker(self.read_again(), group="reload", exclusive=True)
 
-    async def _reload(self) -> None:
+    async def read_again(self) -> None:
+        """Read in a thread and show what was read."""
         snapshot = await asyncio.to_thread(self._reader.read)
         self.post_message(SnapshotArrived(snapshot, self.watching))
 
     # --- acts ------------------------------------------------------------------------------------------
-
-    def run_on(self, screen: Screen[None], action_id: str) -> None:
-        """Run an action that was clicked, under the same rules as its key."""
-        if BY_ID[action_id].dangerous and self.read_only:
-            return
-        if screen is self.screen:
-            self._pools.action_act(action_id)
 
     def strategy_obstacle(self) -> str | None:
         """Say why no strategy can be written now, or None."""
@@ -150,66 +302,45 @@ class PoolApp(App[None]):
         """Say on ctrl+c, which other programs quit by, how to quit here."""
         self.tell("q quits", "information")
 
-    def act(self, act: Callable[[Operator], Done]) -> None:
-        """Run an act in a thread, beside the screen; success and refusal are told in one line each."""
-        operator = Operator(self._reader, on_wait=self._tell_wait)
+    def act(self, act: Act, about: Iterable[Place] = ()) -> None:
+        """Run an act beside the screen; success and refusal are told in one line each."""
+        self.acting.start(act, about)
 
-        def run() -> None:
-            try:
-                done = act(operator)
-            except KeydeckError as error:
-                self.call_from_thread(self.tell, str(error), "error")
-            else:
-                self.call_from_thread(self._took, done)
+    async def attempt(self, act: Act) -> str | None:
+        """Run an act for a dialog; return why it was refused, or None when it took."""
+        return await self.acting.attempt(act)
 
-        self.run_worker(run, thread=True, group="write")
+    def copy_to_clipboard(self, text: str) -> None:
+        """Send text to the terminal's clipboard, through tmux too."""
+        send_to_clipboard(self, text)
 
-    def _took(self, done: Done) -> None:
-        if done.undo is not None:
-            ends = self.clock() + UNDO_OF_REMOVAL_S if done.undo.holds_secret else None
-            self._undos.append((done.undo, ends))
-        self.tell(". ".join((done.text, *done.notes)), "information")
+    def tell(self, said: str, severity: SeverityLevel, *, cause: str | None = None) -> None:
+        """Show a toast."""
+        self.toasts.tell(self.safe(said), severity, cause=cause)
 
-    def undo(self) -> None:
-        """Undo the last change of this session."""
-        self._forget_old_undos()
-        if not self._undos:
-            self.tell("nothing to undo", "information")
-            return
-        last, _ = self._undos.pop()
-        self.act(lambda operator: replace(operator.undo(last), undo=None))
-
-    def _forget_old_undos(self) -> None:
-        """Drop what holds a secret once its minute is over."""
-        now = self.clock()
-        self._undos = [(undo, ends) for undo, ends in self._undos if ends is None or now < ends]
-
-    def _tell_wait(self, waited_s: float) -> None:
-        self.call_from_thread(self.tell, f"waiting for the lock (held {waited_s:.0f} s)", "warning")
-
-    def tell(self, said: str, severity: SeverityLevel) -> None:
-        """Show a toast; an error stays longer."""
-        seconds = 3.0 if severity == "information" else 10.0
-        self.notify(
-            clean(self.snapshot.scrubber.scrub_known(said)), severity=severity, timeout=seconds, markup=False
-        )
+    def safe(self, text: str) -> str:
+        """Return text as it may be shown: clean, without a known secret."""
+        return clean(self.snapshot.scrubber.scrub_known(text))
 
     # --- the worst -------------------------------------------------------------------------------------
 
     def _fatal_error(self) -> None:
         """Leave with a traceback that holds no local variables and no known secret (ux T3)."""
         self.bell()
-        error = self._exception or sys.exc_info()[1]
-        lines = "".join(traceback.format_exception(error)).splitlines() if error else ["keydeck stopped"]
-        # `clean` takes escape sequences out of whatever an error quotes; the indent is ours.
-        kept = [" " * (len(line) - len(line.lstrip(" "))) + clean(line) for line in lines]
-        self._exit_renderables.append(Text(self.snapshot.scrubber.scrub("\n".join(kept))))
+        error = self._exception or sys.exc_info()[1] or RuntimeError("keydeck stopped")
+        now = self.clock()
+        report = crash_report(error, self.snapshot.scrubber, now=now)
+        kept = write_crash_report(self.state, report, now)
+        self._exit_renderables[:] = [Text(short_report(report, kept))]
         self._close_messages_no_wait()
 
 
 def _place(reader: HomeReader) -> str:
     """Return the home as people write it, with its profile."""
     home = reader.home
-    path, user = str(home.path), str(reader.around.user_home)
-    short = "~" + path.removeprefix(user) if path == user or path.startswith(user + "/") else path
+    short = _short(str(home.path), str(reader.around.user_home))
     return short if home.profile == "default" else f"{short} ({home.profile})"
+
+
+def _short(path: str, user: str) -> str:
+    return "~" + path.removeprefix(user) if path == user or path.startswith(user + "/") else path

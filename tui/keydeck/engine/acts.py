@@ -139,7 +139,7 @@ class Operator:
         provider = canonical(provider)
         wanted = self._row(provider, credential_id) if credential_id else None
         if wanted is None and self._pool(provider).is_inherited:
-            raise Refused(_inherited(provider))
+            raise Refused(inherited_text(provider))
         cleared: list[Credential] = []
         with self._transaction() as change:
             rows = change.snapshot().pools.get(provider, ())
@@ -160,13 +160,27 @@ class Operator:
         return Done(f"reset {what}", (note,), wanted.id if wanted else None, undo)
 
     def edit(
-        self, provider: str, credential_id: str, *, label: str | None = None, base_url: str | None = None
+        self,
+        provider: str,
+        credential_id: str,
+        *,
+        label: str | None = None,
+        base_url: str | None = None,
+        seen: Credential | None = None,
     ) -> Done:
         """Give a stored row another label, another endpoint, or both.
 
+        Args:
+            provider: whose pool.
+            credential_id: which row.
+            label: the new label, None as it is.
+            base_url: the new address, None as it is.
+            seen: the row as the operator knew it; if another program gave it other ones meanwhile, nothing is done.
+
         Raises:
             TargetError: the row is gone.
-            Refused: the label or address cannot be, or the row is not stored, or takes them from its source.
+            Refused: the label or address cannot be, or the row is not stored, takes them from its source, or is
+                not as it was seen.
             StoreError: the store is busy, unreadable or read-only.
         """
         provider = canonical(provider)
@@ -182,6 +196,7 @@ class Operator:
         with self._transaction() as change:
             stored = change.snapshot()
             here = _stored_row(stored, row)
+            _must_be_as_seen(here, seen)
             fields = {name: value for name, value in fields.items() if getattr(here, name) != value}
             if "label" in fields:
                 _must_be_free(stored, here, fields["label"])
@@ -358,7 +373,7 @@ class Operator:
             return default_base_url(provider)
         if url := custom_base_url(self._reader.config(), provider):
             return url
-        raise Refused(f"config.yaml has no endpoint {provider}: give its address with --base-url")
+        raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL")
 
     def _keep_config_copy(self, path: Path, _old: bytes) -> None:
         try:
@@ -383,13 +398,14 @@ def _pool_key(stored: StoreSnapshot, provider: str) -> str:
 
 def _usable_target(row: Row) -> Credential:
     if row.inherited:
-        raise Refused(_inherited(row.provider))
+        raise Refused(inherited_text(row.provider))
     if isinstance(row, BadRow):
         raise Refused(f"that row cannot be read ({row.reason}); mend auth.json by hand")
     return row
 
 
-def _inherited(provider: str) -> str:
+def inherited_text(provider: str) -> str:
+    """Return why a pool that shows through from the root profile cannot be changed here."""
     return f"{provider} is the root profile's here; act on it with --profile default"
 
 
@@ -404,6 +420,13 @@ def _stored_row(stored: StoreSnapshot, row: Credential) -> Credential:
 def _must_be_stored(row: Credential) -> None:
     if not row.stored:
         raise Refused(f"{row.label} is only offered by {row.source}; it is stored when an agent uses it")
+
+
+def _must_be_as_seen(here: Credential, seen: Credential | None) -> None:
+    if seen is not None and here.label != seen.label:
+        raise Refused(f"somebody else renamed it to {here.label} meanwhile; nothing was changed")
+    if seen is not None and here.base_url != seen.base_url:
+        raise Refused("somebody else changed its base URL meanwhile; nothing was changed")
 
 
 def _must_be_free(stored: StoreSnapshot, row: Credential, label: str) -> None:

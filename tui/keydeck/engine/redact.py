@@ -41,7 +41,9 @@ class Scrubber:
     def _known(self) -> list[str]:
         """The values, longest first; gathered when the first text comes."""
         values = {secret.reveal() for secret in self._secrets}
-        return sorted((value for value in values if len(value) >= _SHORTEST_KNOWN), key=len, reverse=True)
+        long_enough = {value for value in values if len(value) >= _SHORTEST_KNOWN}
+        spellings = long_enough.union(*(_spellings(value) for value in long_enough if not value.isalnum()))
+        return sorted(spellings, key=len, reverse=True)
 
     def scrub(self, text: str) -> str:
         """Return `text` with every secret replaced by ``***``."""
@@ -54,3 +56,11 @@ class Scrubber:
                 if value in text:
                     text = text.replace(value, MASK)
         return text
+
+
+def _spellings(value: str) -> set[str]:
+    """Return how else a value gets into texts: in a URL, in Python's quotes, in JSON."""
+    import json
+    from urllib.parse import quote
+
+    return {quote(value, safe="", errors="replace"), repr(value)[1:-1], json.dumps(value)[1:-1]}

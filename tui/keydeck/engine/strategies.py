@@ -44,5 +44,34 @@ def certain_pick(strategy: str, state: PoolState) -> RowState | None:
     return usable[0]
 
 
+def next_picks(strategy: str, state: PoolState, count: int) -> tuple[RowState, ...]:
+    """Return the rows that the next `count` requests would get if nothing changed meanwhile.
+
+    Empty where no row is usable, and where chance or the session decides among several.
+    """
+    usable = state.usable
+    if not usable or (strategy in ("random", "sticky") and len(usable) > 1):
+        return ()
+    if strategy == "round_robin":
+        return tuple(usable[turn % len(usable)] for turn in range(count))
+    if strategy == "least_used":
+        return _by_uses(usable, count)
+    return (usable[0],) * count
+
+
+def _by_uses(usable: Sequence[RowState], count: int) -> tuple[RowState, ...]:
+    """Pick by the fewest uses, each pick being one more; of equals the first."""
+    import heapq
+
+    line = [(_uses(state), place) for place, state in enumerate(usable)]
+    heapq.heapify(line)
+    picks = []
+    for _ in range(count):
+        uses, place = line[0]
+        picks.append(usable[place])
+        heapq.heapreplace(line, (uses + 1, place))
+    return tuple(picks)
+
+
 def _uses(state: RowState) -> int:
     return state.row.request_count if isinstance(state.row, Credential) else 0

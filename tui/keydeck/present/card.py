@@ -7,11 +7,12 @@ from typing import Final
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.present.frame import framed
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
-from keydeck.present.rows import Context, KeyRow, row_glyph, row_role, why_text
+from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, why_text
 from keydeck.present.spans import Line, Role, Span, fit_line
-from keydeck.present.text import clean, clock_time, duration, width
+from keydeck.present.text import clean, clock_time, duration
 
 CARD_LINES: Final = 6
 
@@ -30,16 +31,7 @@ def card_lines(
         (Span("  " + _more(found, row, now, context), Role.MUTED),),
         _advice_line(pool, found),
     )
-    head = (Span(f"{glyphs.corners[0]}{glyphs.rule} ", Role.FAINT), Span(row.label, Role.STRONG), Span(" "))
-    rest = max(cells - width(row.label) - 5, 0)
-    top = fit_line((*head, Span(glyphs.rule * rest, Role.FAINT)), cells - 1, glyphs.rule)
-    side = Span(glyphs.side, Role.FAINT)
-    body = tuple(
-        (side, Span(" "), *fit_line(line, max(cells - 4, 0), glyphs.ellipsis), Span(" "), side)
-        for line in inner
-    )
-    bottom = Span(glyphs.corners[2] + glyphs.rule * max(cells - 2, 0) + glyphs.corners[3], Role.FAINT)
-    return ((*top, Span(glyphs.corners[1], Role.FAINT)), *body, (bottom,))
+    return framed((Span(row.label, Role.STRONG),), inner, cells, glyphs)
 
 
 def card_line(
@@ -49,13 +41,13 @@ def card_line(
     found = next((item for item in state.rows if item.id == row.id), None)
     if found is None:
         return ()
-    more, advice = _more(found, row, now, context), _advice(pool, found)
+    more, helps = _more(found, row, now, context), advice(pool, found)
     line = (
         Span(" "),
         _sign(row, now, context.glyphs),
         Span(_brief(pool, state, found, row, now)),
         Span(f": {more}", Role.MUTED),
-        *((Span("  do ", Role.ACCENT), Span(advice)) if advice else ()),
+        *((Span("  do ", Role.ACCENT), Span(helps)) if helps else ()),
     )
     return (fit_line(line, cells, context.glyphs.ellipsis),)
 
@@ -81,15 +73,16 @@ def _more(found: RowState, row: KeyRow, now: float, context: Context) -> str:
 
 
 def _origin(pool: PoolSnapshot, found: RowState, context: Context) -> str:
-    row = found.row
+    row, name = found.row, label_text(pool.provider, context.scrubber)
     if not isinstance(row, Credential):
-        return f"{clean(pool.provider)}, id {clean(row.id)}"
+        return f"{name}, id {label_text(row.id, context.scrubber)}"
     kind = "API key" if row.auth_type == "api_key" else f"{clean(row.auth_type)} login"
+    source = label_text(row.source.partition(":")[0] if context.masked else row.source, context.scrubber)
     place = [item.id for item in pool.rows].index(row.id) + 1
     parts = [
-        clean(pool.provider),
-        f"id {clean(row.id)}",
-        f"{kind} from {clean(row.source) if not context.masked else clean(row.source.partition(':')[0])}",
+        name,
+        f"id {label_text(row.id, context.scrubber)}",
+        f"{kind} from {source}",
         f"place {place} of {len(pool.rows)}",
     ]
     if not row.stored:
@@ -125,12 +118,12 @@ def _facts(row: KeyRow, now: float) -> str:
 
 
 def _advice_line(pool: PoolSnapshot, found: RowState) -> Line:
-    advice = _advice(pool, found)
-    return (Span("  do  ", Role.ACCENT), Span(advice)) if advice else ()
+    helps = advice(pool, found)
+    return (Span("  do  ", Role.ACCENT), Span(helps)) if helps else ()
 
 
-def _advice(pool: PoolSnapshot, found: RowState) -> str:
-    """Return the least drastic act that helps; keys are the dashboard's."""
+def advice(pool: PoolSnapshot, found: RowState) -> str:
+    """Return the least drastic act that helps, empty where there is none; keys are the dashboard's."""
     row, kind = found.row, found.health.kind
     if row.inherited:
         return "act on it with --profile default" if not found.health.is_usable else ""

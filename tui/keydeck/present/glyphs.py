@@ -17,6 +17,11 @@ class Glyphs:
     token_ends: str
     next_pick: str
     cursor: str
+    marked: str
+    marked_here: str
+    """A marked row that the cursor is on."""
+    pending: str
+    """Instead of the state, while a change of the row is on its way."""
     done: str
     """Elapsed part of a bar."""
     half: str
@@ -49,6 +54,9 @@ UNICODE: Final = Glyphs(
     token_ends="△",  # noqa: S106 - a sign
     next_pick="▸",
     cursor="›",
+    marked="✓",
+    marked_here="»",
+    pending="…",
     done="━",
     half="╸",
     left="─",
@@ -77,6 +85,9 @@ ASCII: Final = Glyphs(
     token_ends="^",  # noqa: S106 - a sign
     next_pick=">",
     cursor="*",
+    marked="x",
+    marked_here="X",
+    pending=".",
     done="#",
     half="",
     left=".",

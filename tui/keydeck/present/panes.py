@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +10,9 @@ from typing import Final
 from keydeck.engine.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState
+from keydeck.live.problems import serving_pool
 from keydeck.present.glyphs import Glyphs
-from keydeck.present.rows import TOKEN_WARNING_S, Context, KeyRow, key_rows
+from keydeck.present.rows import Context, KeyRow, key_rows, label_text
 from keydeck.present.spans import Line, Role, Span, between, fit_line, line_width
 from keydeck.present.text import clean, clock_time, cut_head, duration
 
@@ -31,11 +33,20 @@ class PaneView:
     note: str
     changes_at: float | None
     """The next moment at which a row's state changes by the clock alone."""
+    kinds: tuple[HealthKind, ...] = ()
+    """The states of all rows, shown or not."""
+    folded: bool = False
+    """Whether the user wants only the headline."""
+
+    @property
+    def total(self) -> int:
+        """How many rows the pool has, shown or not."""
+        return len(self.kinds)
 
     @property
     def has_trouble(self) -> bool:
         """Whether any row cannot be used."""
-        return self.ready < len(self.rows)
+        return self.ready < self.total
 
 
 def pane_views(snapshot: HomeSnapshot, now: float, context: Context) -> tuple[PaneView, ...]:
@@ -51,24 +62,16 @@ def _pane(
     ready = len(state.usable)
     return PaneView(
         provider=pool.provider,
-        name=clean(pool.provider),
-        strategy=clean(pool.strategy) + ("" if pool.knows_strategy else " (unknown)"),
+        name=label_text(pool.provider, context.scrubber),
+        strategy=label_text(pool.strategy, context.scrubber) + ("" if pool.knows_strategy else " (unknown)"),
         rows=key_rows(pool, state, context),
         ready=ready,
         back_at=None if ready else state.next_ready_at,
-        falls_to="" if ready else _fallback(snapshot, pool.provider, states),
+        falls_to="" if ready else clean(serving_pool(snapshot, pool.provider, states) or ""),
         note=_note(pool, ready),
-        changes_at=_changes_at(state, now),
+        changes_at=_changes_at(state, now, context.token_warning_s),
+        kinds=tuple(row.health.kind for row in state.rows),
     )
-
-
-def _fallback(snapshot: HomeSnapshot, provider: str, states: dict[str, PoolState]) -> str:
-    """Return the first hop of the fallback chain, other than this pool, that can serve."""
-    for hop in snapshot.fallback:
-        state = states.get(hop)
-        if hop != provider and state is not None and state.usable:
-            return clean(hop)
-    return ""
 
 
 def _note(pool: PoolSnapshot, ready: int) -> str:
@@ -79,11 +82,11 @@ def _note(pool: PoolSnapshot, ready: int) -> str:
     return "no rotation with 1 key" if ready and len(pool.rows) == 1 else ""
 
 
-def _changes_at(state: PoolState, now: float) -> float | None:
+def _changes_at(state: PoolState, now: float, warning_s: float) -> float | None:
     moments = [row.health.until for row in state.rows if row.health.until is not None]
     for row in state.rows:
         if row.token_expires_at is not None:
-            moments += [row.token_expires_at, row.token_expires_at - TOKEN_WARNING_S]
+            moments += [row.token_expires_at, row.token_expires_at - warning_s]
     return min((moment for moment in moments if moment > now), default=None)
 
 
@@ -92,7 +95,7 @@ def _changes_at(state: PoolState, now: float) -> float | None:
 
 def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
     """Return a pane's headline: name, ready of total, and what helps while nothing is ready."""
-    total = len(pane.rows)
+    total = pane.total
     role = Role.READY if pane.ready == total else Role.COOLING if pane.ready else Role.DEAD
     spans = [Span(pane.name, Role.STRONG), Span("  "), Span(f"{pane.ready}/{total} ready", role)]
     if pane.back_at is not None:
@@ -101,6 +104,8 @@ def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
         spans.append(Span(f" {glyphs.arrow} {pane.falls_to}", Role.MUTED))
     if pane.note:
         spans.append(Span(f"  {pane.note}", Role.MUTED))
+    if hidden := total - len(pane.rows):
+        spans.append(Span(f"  {hidden} {'folded' if pane.folded else 'hidden'}", Role.ACCENT))
     return tuple(spans)
 
 
@@ -143,6 +148,7 @@ def bottom_line(pane: PaneView, cells: int, glyphs: Glyphs, *, edge: Role) -> Li
     )
 
 
+_PLACE_LEAST: Final = 6
 _SUMMARY: Final = (
     ((HealthKind.READY, HealthKind.PROBING), "ready", Role.READY),
     ((HealthKind.COOLING,), "cooling", Role.COOLING),
@@ -155,7 +161,7 @@ _SUMMARY: Final = (
 
 def status_line(
     place: str,
-    panes: Iterable[PaneView],
+    kinds: Iterable[HealthKind],
     cells: int,
     glyphs: Glyphs,
     *,
@@ -166,7 +172,7 @@ def status_line(
 
     Args:
         place: the home as people write it, with its profile.
-        panes: all pools.
+        kinds: the states of all rows of all pools.
         cells: width of the bar.
         glyphs: the signs to use.
         watching: ``live``, how else changes are noticed, or ``stale``.
@@ -178,17 +184,19 @@ def status_line(
     modes = tuple(Span(f" {flag} ", Role.PAUSED) for flag in flags)
     room = cells - line_width((badge, *modes, *fresh)) - 1
     counts: list[Span] = []
-    for count in _counts(panes):
+    for count in _counts(kinds):
         if line_width((*counts, count)) + 2 <= room:
             counts += [count, Span("  ")]
     left = cells - line_width((badge, *modes, *counts, *fresh)) - 2
-    where = Span(f" {cut_head(clean(place), left, mark=glyphs.ellipsis)} ", Role.MUTED)
+    # A few letters of a path tell nothing.
+    shown = cut_head(clean(place), left, mark=glyphs.ellipsis) if left >= _PLACE_LEAST else ""
+    where = Span(f" {shown} ", Role.MUTED)
     return between((badge, *modes, where), (*counts, *fresh), cells, glyphs.ellipsis)
 
 
-def _counts(panes: Iterable[PaneView]) -> list[Span]:
-    kinds = [row.kind for pane in panes for row in pane.rows]
-    counts = [(sum(kind in members for kind in kinds), word, role) for members, word, role in _SUMMARY]
+def _counts(kinds: Iterable[HealthKind]) -> list[Span]:
+    by_kind = Counter(kinds)
+    counts = [(sum(by_kind[kind] for kind in members), word, role) for members, word, role in _SUMMARY]
     return [Span(f"{count} {word}", role) for count, word, role in counts if count or word == "ready"]
 
 

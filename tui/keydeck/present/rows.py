@@ -9,12 +9,10 @@ from keydeck.engine.credential import Credential
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.live.problems import TOKEN_WARNING_S
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
-from keydeck.present.text import LONGEST, clean, clock_time, cut, duration, grouped, width
-
-TOKEN_WARNING_S: Final = 600.0
-"""A token that ends sooner than this is worth a warning."""
+from keydeck.present.text import clean, clock_time, cut, duration, grouped, width
 
 _KIND_ROLE: Final = {
     HealthKind.READY: Role.READY,
@@ -48,6 +46,7 @@ class Context:
     glyphs: Glyphs
     scrubber: Scrubber
     masked: bool = False
+    token_warning_s: float = TOKEN_WARNING_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,11 @@ class KeyRow:
     since: float | None = None
     until: float | None = None
     token_ends: float | None = None
+    token_warns_at: float | None = None
+    """From when on the row warns that its token ends."""
+    code: int | None = None
+    uses: int = 0
+    shown_id: str = ""
 
     @property
     def moves(self) -> bool:
@@ -86,7 +90,9 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
     """
     row, health = state.row, state.health
     if not isinstance(row, Credential):
-        return KeyRow(row.id, health.kind, name, "", "", "", clean(health.why or ""), "", is_next=False)
+        why = clean(context.scrubber.scrub(health.why or ""))
+        shown_id = label_text(row.id, context.scrubber)
+        return KeyRow(row.id, health.kind, name, "", "", "", why, "", is_next=False, shown_id=shown_id)
     return KeyRow(
         id=row.id,
         kind=health.kind,
@@ -100,6 +106,12 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
         since=health.since,
         until=health.until,
         token_ends=state.token_expires_at,
+        token_warns_at=None
+        if state.token_expires_at is None
+        else state.token_expires_at - context.token_warning_s,
+        code=None if health.is_usable else row.last_error_code,
+        uses=row.request_count,
+        shown_id=label_text(row.id, context.scrubber),
     )
 
 
@@ -122,7 +134,9 @@ def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[Ke
 def shown_name(state: RowState, place: int, context: Context) -> str:
     """Return what a row is called: its label, or while names are masked its 1-based place."""
     return (
-        f"key {place}" if context.masked else label_text(state.row.label, context.scrubber) or clean(state.id)
+        f"key {place}"
+        if context.masked
+        else label_text(state.row.label, context.scrubber) or label_text(state.id, context.scrubber)
     )
 
 
@@ -146,7 +160,7 @@ def why_text(state: RowState, context: Context) -> str:
     if health.is_usable:
         return ""
     if not isinstance(row, Credential):
-        return clean(row.reason)
+        return clean(context.scrubber.scrub(row.reason))
     # The name of a variable, or a provider's sentence, may name the account: not while names are masked.
     hidden = context.masked and health.kind is HealthKind.NO_SECRET
     parts = ["its source is not here" if hidden else health.why] if health.why else []
@@ -157,7 +171,7 @@ def why_text(state: RowState, context: Context) -> str:
         parts = told if any(told) else parts
     # Scrubbed before it is cut, since a cut inside a secret would leave its head; and once more when clean.
     text = context.scrubber.scrub(": ".join(part for part in parts if part))
-    return cut(context.scrubber.scrub(clean(text[: 2 * LONGEST])), 400, mark=context.glyphs.ellipsis)
+    return cut(context.scrubber.scrub(clean(text)), 400, mark=context.glyphs.ellipsis)
 
 
 def _word(state: RowState, twin: str | None, context: Context) -> str:
@@ -171,7 +185,7 @@ def _word(state: RowState, twin: str | None, context: Context) -> str:
         return "paused"
     if health.kind is HealthKind.NO_SECRET:
         why = clean(health.why or "")
-        if why.startswith("token"):
+        if health.since is not None:  # a token that ended, not a variable's name
             return why
         return "no secret" if context.masked else f"no secret: {why}"
     if twin:
@@ -195,11 +209,15 @@ class Columns:
     id: int
     detail: int
     total: int
+    times: str = "left"
+    """How a countdown is written: ``left``, ``until`` or ``both``."""
 
 
 PREFIX: Final = 4
 """Next-pick mark, cursor, glyph, blank."""
 _STATUS_LEAST, _STATUS_BEST = 22, 38
+_STATUS_WIDE: Final = 13
+"""Without the bar: there is more to see when many columns are wanted."""
 _LABEL_LEAST, _LABEL_BEST = 12, 36
 _LABEL_USUAL: Final = 18
 _LABEL_AIR: Final = 4
@@ -208,17 +226,25 @@ _DETAIL_LEAST, _DETAIL_GAP = 24, 2
 _OPTIONAL: Final = (("requests", 8), ("type", 6), ("token", 9), ("source", 12), ("id", 8))
 
 
-def columns(total: int, longest_label: int) -> Columns:
-    """Share out a line of `total` cells; every pane of a screen uses the same answer."""
-    label = min(max(longest_label, _LABEL_LEAST), _LABEL_USUAL)
-    used = PREFIX + label + 1 + _STATUS_LEAST
+def columns(total: int, longest_label: int, *, wide: bool = False, times: str = "left") -> Columns:
+    """Share out a line of `total` cells; every pane of a screen uses the same answer.
+
+    Args:
+        total: cells of a line.
+        longest_label: cells of the longest label.
+        wide: whether bars and long labels give way to more columns.
+        times: how a countdown is written.
+    """
+    least = _STATUS_WIDE if wide else _STATUS_LEAST
+    label = min(max(longest_label, _LABEL_LEAST), _LABEL_LEAST if wide else _LABEL_USUAL)
+    used = PREFIX + label + 1 + least
     widths = dict.fromkeys((name for name, _ in _OPTIONAL), 0)
     for name, cells in _OPTIONAL:
         if used + cells <= total:
             widths[name] = cells
             used += cells
-    status = min(_STATUS_BEST, _STATUS_LEAST + max(total - used, 0))
-    used += status - _STATUS_LEAST
+    status = min(_STATUS_BEST, least + max(total - used, 0))
+    used += status - least
     more = min(max(longest_label + _LABEL_AIR, label), _LABEL_BEST, label + max(total - used, 0)) - label
     used += more
     detail = total - used - _DETAIL_GAP
@@ -227,17 +253,33 @@ def columns(total: int, longest_label: int) -> Columns:
         status=status,
         detail=detail if detail >= _DETAIL_LEAST else 0,
         total=total,
+        times=times,
         **widths,
     )
 
 
-def row_line(row: KeyRow, at: Columns, now: float, glyphs: Glyphs, *, marks_cursor: bool = False) -> Line:
+def row_line(
+    row: KeyRow,
+    at: Columns,
+    now: float,
+    glyphs: Glyphs,
+    *,
+    marks_cursor: bool = False,
+    is_marked: bool = False,
+    is_pending: bool = False,
+) -> Line:
     """Return a row as one line of exactly ``at.total`` cells."""
     mark = glyphs.ellipsis
+    here = (glyphs.marked_here if marks_cursor else glyphs.marked) if is_marked else glyphs.cursor
+    sign = (
+        Span(glyphs.pending, Role.ACCENT)
+        if is_pending
+        else Span(row_glyph(row, now, glyphs), row_role(row, now))
+    )
     spans = [
         Span(glyphs.next_pick if row.is_next else " ", Role.ACCENT),
-        Span(glyphs.cursor if marks_cursor else " ", Role.ACCENT),
-        Span(row_glyph(row, now, glyphs), row_role(row, now)),
+        Span(here if is_marked or marks_cursor else " ", Role.ACCENT),
+        sign,
         Span(" "),
         cell(row.label, at.label, Role.STRONG if row.is_next else Role.PLAIN, mark),
         Span(" "),
@@ -246,13 +288,13 @@ def row_line(row: KeyRow, at: Columns, now: float, glyphs: Glyphs, *, marks_curs
         spans.append(cell(row.type, at.type, Role.MUTED, mark))
     if at.source:
         spans += [cell(row.source, at.source - 1, Role.MUTED, mark), Span(" ")]
-    spans += status_cell(row, now, at.status, glyphs)
+    spans += status_cell(row, now, at.status, glyphs, times=at.times)
     if at.requests:
         spans.append(cell(row.requests, at.requests, Role.PLAIN, mark, right=True))
     if at.token:
         spans.append(cell(token_text(row, now), at.token, _token_role(row, now), mark, right=True))
     if at.id:
-        spans += [Span("  "), cell(clean(row.id), at.id - 2, Role.MUTED, mark)]
+        spans += [Span("  "), cell(row.shown_id, at.id - 2, Role.MUTED, mark)]
     if at.detail:
         spans += [Span(" " * _DETAIL_GAP), cell(row.detail, at.detail, Role.MUTED, mark)]
     return fit_line(tuple(spans), at.total, mark)
@@ -272,10 +314,10 @@ def row_role(row: KeyRow, now: float) -> Role:
     return _KIND_ROLE[row.kind]
 
 
-def status_cell(row: KeyRow, now: float, cells: int, glyphs: Glyphs) -> list[Span]:
+def status_cell(row: KeyRow, now: float, cells: int, glyphs: Glyphs, *, times: str = "left") -> list[Span]:
     """Return the status: a bar with a countdown while cooling, else words."""
     if row.kind is HealthKind.COOLING and row.until is not None:
-        return _countdown(row, now, cells, glyphs)
+        return _countdown(row, now, cells, glyphs, times)
     word = row.word
     if row.kind is HealthKind.READY and _token_warns(row, now):
         word = f"ready {glyphs.dot} token ends"
@@ -284,25 +326,38 @@ def status_cell(row: KeyRow, now: float, cells: int, glyphs: Glyphs) -> list[Spa
     return [cell(word, cells, row_role(row, now), glyphs.ellipsis)]
 
 
-def _countdown(row: KeyRow, now: float, cells: int, glyphs: Glyphs) -> list[Span]:
+_TIME_CELLS, _CODE_CELLS, _BAR_BEST = 8, 4, 12
+
+
+def _countdown(row: KeyRow, now: float, cells: int, glyphs: Glyphs, times: str) -> list[Span]:
     until = row.until or now
-    time_cells, code_cells = 8, 4
-    bar_cells = min(cells - time_cells - code_cells, 12)
+    moment, left = clock_time(until, now), duration(until - now)
+    room = max(cells - _TIME_CELLS - _CODE_CELLS, 0)
+    head = _bar(row, until, now, min(room, _BAR_BEST), glyphs)
+    if times == "both" and room > _TIME_CELLS:
+        head = [cell(moment, min(room, _BAR_BEST), Role.MUTED, glyphs.ellipsis)]
+    said = moment if times == "until" else left
+    return [
+        *head,
+        cell(said, _TIME_CELLS, Role.COOLING, glyphs.ellipsis, right=True),
+        Span(" "),
+        cell(row.word, _CODE_CELLS - 1, Role.MUTED, glyphs.ellipsis),
+        Span(" " * max(room - _BAR_BEST, 0)),
+    ]
+
+
+def _bar(row: KeyRow, until: float, now: float, cells: int, glyphs: Glyphs) -> list[Span]:
+    """Return how much of the bench is over; a bar of a few cells would only be in the way."""
+    if cells < 4:
+        return [Span(" " * cells)]
     share = 0.0
     if row.since is not None and until > row.since:
         share = min(max((now - row.since) / (until - row.since), 0.0), 1.0)
-    halves = int(share * bar_cells * 2)
-    done, half = divmod(halves, 2)
+    done, half = divmod(int(share * cells * 2), 2)
     tip = glyphs.half if half and glyphs.half else ""
-    left = bar_cells - done - len(tip)
-    rest = cells - bar_cells - time_cells - code_cells
     return [
         Span(glyphs.done * done + tip, Role.COOLING),
-        Span(glyphs.left * left, Role.FAINT),
-        cell(duration(until - now), time_cells, Role.COOLING, glyphs.ellipsis, right=True),
-        Span(" "),
-        cell(row.word, code_cells - 1, Role.MUTED, glyphs.ellipsis),
-        Span(" " * max(rest, 0)),
+        Span(glyphs.left * (cells - done - len(tip)), Role.FAINT),
     ]
 
 
@@ -320,7 +375,7 @@ def _token_role(row: KeyRow, now: float) -> Role:
 
 
 def _token_warns(row: KeyRow, now: float) -> bool:
-    return row.token_ends is not None and row.token_ends - now <= TOKEN_WARNING_S
+    return row.token_warns_at is not None and row.token_warns_at <= now
 
 
 def longest_label(rows: tuple[KeyRow, ...]) -> int:

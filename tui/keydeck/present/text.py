@@ -16,6 +16,7 @@ ELLIPSIS: Final = "…"
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
+_FOREVER: Final = 1e12
 # Categories that draw nothing of their own or steer the terminal: controls, bidi and joiners, surrogates,
 # private use, unassigned, line and paragraph separators.
 _INERT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
@@ -28,6 +29,7 @@ _ESCAPES: Final = re.compile(
 )
 # Beyond this nobody reads on, and cleaning would cost time on every draw.
 LONGEST: Final = 2000
+_LONGEST_HEAD: Final = 300
 
 
 @lru_cache(maxsize=8192)
@@ -38,10 +40,15 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable() and len(text) <= LONGEST:
         return text.strip()
+    was_cut = len(text) > LONGEST * 2
     text = _ESCAPES.sub("", text[: LONGEST * 2])
     spaced = "".join(" " if char.isspace() else char for char in text)
     plain = "".join(char for char in spaced if unicodedata.category(char) not in _HOSTILE)
-    return _few_marks(unicodedata.normalize("NFC", " ".join(plain.split())))[:LONGEST].rstrip()
+    whole = _few_marks(unicodedata.normalize("NFC", " ".join(plain.split())))
+    if was_cut or len(whole) > LONGEST:
+        # A secret that invisible characters hide from the scrubber may lie across the cut: its head goes, too.
+        whole = whole[:LONGEST][:-_LONGEST_HEAD]
+    return whole.rstrip()
 
 
 def _few_marks(text: str) -> str:
@@ -96,9 +103,37 @@ def fit(text: str, cells: int, *, right: bool = False, mark: str = ELLIPSIS) -> 
     return gap + text if right else text + gap
 
 
+def wrapped(text: str, cells: int) -> list[str]:
+    """Return `text` in lines of at most `cells` cells, broken between words where it can be; at least one line."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if width(longer) <= cells:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while cells > 1 and width(line) > cells:
+            head = _head(line, cells)
+            lines.append(head)
+            line = line[len(head) :]
+    return [*lines, line]
+
+
+def _head(text: str, cells: int) -> str:
+    """Return as much of the beginning as fits, at least one character."""
+    used = 0
+    for place, char in enumerate(text):
+        used += _char_width(char)
+        if used > cells and place:
+            return text[:place]
+    return text
+
+
 def duration(seconds: float) -> str:
     """Return a wait as people say it: ``58s``, ``41m07s``, ``22h10m``, ``3d04h``. Never below zero, rounded up."""
-    whole = max(0, math.ceil(seconds))
+    whole = max(0, math.ceil(min(seconds, _FOREVER))) if seconds == seconds else 0  # noqa: PLR0124 - no number
     if whole < _MINUTE:
         return f"{whole}s"
     if whole < _HOUR:

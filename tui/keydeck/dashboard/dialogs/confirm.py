@@ -7,13 +7,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
+from keydeck.dashboard.dialogs.dialog import Dialog
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.present.spans import Line
 
 
-class ConfirmDialog(ModalScreen[bool]):
+class ConfirmDialog(Dialog[bool]):
     """Returns whether to go on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

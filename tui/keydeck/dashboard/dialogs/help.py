@@ -1,97 +1,69 @@
-"""Help: every action that works here, from the action table, and what the signs mean."""
+"""Help: every action that works here, to read or to run, and what the signs mean."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
-
-from keydeck.dashboard.actions import ACTIONS, GROUPS
-from keydeck.dashboard.widgets.lines import FixedLines
+from keydeck.dashboard.actions import GROUPS, actions_on, key_text
+from keydeck.dashboard.dialogs.pick import Choice, PickDialog
 from keydeck.engine.state import HealthKind
 from keydeck.present.glyphs import Glyphs
-from keydeck.present.spans import Line, Role, Span
+from keydeck.present.spans import Role, Span
 
-_LEGEND: tuple[tuple[HealthKind, Role, str], ...] = (
+if TYPE_CHECKING:
+    from keydeck.dashboard.app import PoolApp
+
+_SIGNS: Final = (
     (HealthKind.READY, Role.READY, "ready, picked normally"),
     (HealthKind.COOLING, Role.COOLING, "cooling: benched until the countdown ends"),
     (HealthKind.NEEDS_LOGIN, Role.DEAD, "log in again: waiting does not help"),
     (HealthKind.NO_SECRET, Role.ABSENT, "no secret: its variable or login is gone"),
     (HealthKind.BAD_ROW, Role.DEAD, "a row that cannot be read"),
 )
+_KEY_CELLS: Final = 8
 
 
-_COLUMNS: tuple[Line, ...] = (
-    (Span("columns ", Role.MUTED), Span("label, type, source, state, requests, token life, id")),
-)
+class HelpDialog(PickDialog[str]):
+    """Returns the id of the action to run, or None."""
+
+    TITLE_TEXT = "keys"
+    HINT = "type to search   enter run   esc close"
+
+    def __init__(self, deck: PoolApp, screen: str) -> None:
+        super().__init__(deck.glyphs, marks_cursor=deck.needs_cursor_mark)
+        self._deck = deck
+        self._of = screen
+
+    def choices(self) -> Sequence[Choice[str]]:
+        """Return the actions by group, then the signs."""
+        return (*self._actions(), *_legend(self._glyphs))
+
+    def _actions(self) -> list[Choice[str]]:
+        deck = self._deck
+        found = sorted(
+            actions_on(self._of, read_only=deck.read_only), key=lambda action: GROUPS.index(action.group)
+        )
+        choices = []
+        for action in found:
+            key = key_text(action, deck.settings.keymap, ascii_only=deck.ascii_only)
+            line = (Span(f"{key:<{_KEY_CELLS}} ", Role.ACCENT), Span(action.help))
+            words = f"{key} {action.text} {action.help} {action.group}"
+            choices.append(Choice(line, words, action.id, action.group))
+        return choices
 
 
-class HelpDialog(ModalScreen[None]):
-    """Shows the keys; any of the closing keys closes it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,enter", "close", "close"),
-        Binding("j,down", "scroll(1)", "down"),
-        Binding("k,up", "scroll(-1)", "up"),
+def _legend(glyphs: Glyphs) -> list[Choice[str]]:
+    rows = [(glyphs.health[kind], role, text) for kind, role, text in _SIGNS]
+    rows += [
+        (glyphs.token_ends, Role.COOLING, "ready, its token ends soon"),
+        (glyphs.next_pick, Role.ACCENT, "the next request goes here"),
+        (glyphs.marked, Role.ACCENT, "marked with v; with the cursor on it " + glyphs.marked_here),
+        (glyphs.pending, Role.ACCENT, "a change of this row is on its way"),
     ]
-
-    def __init__(self, glyphs: Glyphs, *, read_only: bool) -> None:
-        super().__init__()
-        self._glyphs = glyphs
-        self._read_only = read_only
-
-    def compose(self) -> ComposeResult:
-        """Lay out the list."""
-        with VerticalScroll(id="help", classes="dialog") as box:
-            box.can_focus = False
-            box.border_title = "keys"
-            box.border_subtitle = "esc closes"
-            yield FixedLines(id="help-lines")
-
-    def on_mount(self) -> None:
-        """Fill in the lines."""
-        self.query_one("#help").set_class(self._glyphs.enter.isascii(), "-ascii")
-        self.query_one(FixedLines).show((*self._keys(), (), *self._signs(), (), *_COLUMNS))
-
-    def action_close(self) -> None:
-        """Go back."""
-        self.dismiss(None)
-
-    def action_scroll(self, lines: int) -> None:
-        """Scroll where the terminal is low."""
-        self.query_one("#help", VerticalScroll).scroll_relative(y=lines, animate=False)
-
-    def _keys(self) -> list[Line]:
-        ascii_only = self._glyphs.enter.isascii()
-        lines: list[Line] = []
-        for group in GROUPS:
-            heading = group
-            for action in ACTIONS:
-                if action.group != group or (self._read_only and action.dangerous):
-                    continue
-                keys = f"{action.key_text(ascii_only=ascii_only):<9}"
-                lines.append((Span(f"{heading:<8}", Role.MUTED), Span(keys, Role.ACCENT), Span(action.help)))
-                heading = ""
-        return lines
-
-    def _signs(self) -> list[Line]:
-        lines: list[Line] = [
-            (Span("signs   ", Role.MUTED), Span(f"{self._glyphs.health[kind]:<9}", role), Span(text))
-            if kind is HealthKind.READY
-            else (Span("        "), Span(f"{self._glyphs.health[kind]:<9}", role), Span(text))
-            for kind, role, text in _LEGEND
-        ]
-        ends = (
-            Span("        "),
-            Span(f"{self._glyphs.token_ends:<9}", Role.COOLING),
-            Span("ready, its token ends soon"),
-        )
-        following = (
-            Span("        "),
-            Span(f"{self._glyphs.next_pick:<9}", Role.ACCENT),
-            Span("the next request goes here"),
-        )
-        return [lines[0], ends, *lines[1:], following]
+    columns = "columns: label, type, source, state, requests, token life, id"
+    legend: list[Choice[str]] = [
+        Choice((Span(f"{sign:<{_KEY_CELLS}} ", role), Span(text)), f"signs {text}", group="signs")
+        for sign, role, text in rows
+    ]
+    return [*legend, Choice((Span(columns, Role.MUTED),), columns, group="columns")]

@@ -1,20 +1,29 @@
-"""The strategy of one pool: the list, the present one marked, and what hermes makes of each."""
+"""The strategy of one pool: the list, the present one marked, and what each would pick next."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Static
 
+from keydeck.dashboard.dialogs.dialog import Dialog
+from keydeck.dashboard.widgets.line_list import Item, LineList
+from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.engine.config import KNOWN_STRATEGIES
 from keydeck.engine.snapshot import PoolSnapshot
+from keydeck.engine.strategies import next_picks
+from keydeck.present.rows import shown_name
+from keydeck.present.spans import Line, Role, Span, fit_line
 from keydeck.present.text import clean
+
+if TYPE_CHECKING:
+    from keydeck.dashboard.app import PoolApp
 
 _MEANING: Final = {
     "fill_first": "the first ready key, in order",
@@ -23,31 +32,38 @@ _MEANING: Final = {
     "random": "any ready key",
     "sticky": "one key a session (hermes: fill_first)",
 }
+_PICKS: Final = 5
 
 
-class StrategyDialog(ModalScreen[str | None]):
-    """Returns the strategy that was chosen, or None."""
+class StrategyDialog(Dialog[str | None]):
+    """Returns the strategy that was chosen, or None. It writes nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,s", "cancel", "cancel"),
-        Binding("j", "down", "down"),
-        Binding("k", "up", "up"),
+        Binding("enter", "choose", "set"),
+        Binding("j,down", "move(1)", "down"),
+        Binding("k,up", "move(-1)", "up"),
     ]
 
-    def __init__(self, pool: PoolSnapshot, obstacle: str | None, *, ascii_only: bool) -> None:
+    def __init__(self, deck: PoolApp, pool: PoolSnapshot) -> None:
         super().__init__()
-        self._ascii_only = ascii_only
+        self._deck = deck
         self._pool = pool
-        self._obstacle = obstacle
+        self._obstacle = deck.strategy_obstacle()
+        self._showing = deck.row_context()
+        sign = f"{self._showing.glyphs.cursor} " if deck.needs_cursor_mark else ""
+        self._list = LineList(id="strategy-list", cursor_sign=sign)
+        self._preview = _FittedLines(self._showing.glyphs.ellipsis, id="strategy-preview")
 
     def compose(self) -> ComposeResult:
-        """Lay out the list with what it will write above it."""
-        with Vertical(id="strategy", classes="dialog") as box:
+        """Lay out the list, what it will write above it, and the next picks below."""
+        with VerticalScroll(id="strategy", classes="dialog", can_focus=False) as box:
             box.border_title = Content(f"{clean(self._pool.provider)}: how it picks")
             box.border_subtitle = "esc cancel" if self._obstacle else "enter set   esc cancel"
-            where = f"config.yaml  credential_pool_strategies.{clean(self._pool.provider)}"
-            yield Static(Content(self._obstacle or f"writes {where}"), id="strategy-note")
-            yield OptionList(*(self._option(name) for name in KNOWN_STRATEGIES), id="strategy-list")
+            box.set_class(self._deck.ascii_only, "-ascii")
+            yield Static(Content(self._note()), id="strategy-note")
+            yield self._list
+            yield self._preview
             if not self._pool.knows_strategy:
                 unknown = (
                     f"{clean(self._pool.strategy)} in the file is no strategy; hermes reads it as fill_first"
@@ -56,30 +72,65 @@ class StrategyDialog(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """Start on the present strategy."""
-        self.query_one("#strategy").set_class(self._ascii_only, "-ascii")
-        options = self.query_one(OptionList)
-        options.highlighted = KNOWN_STRATEGIES.index(self._pool.followed_strategy)
-        options.focus()
+        self._list.show(
+            [Item(self._line(name), name) for name in KNOWN_STRATEGIES], self._pool.followed_strategy
+        )
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    @on(LineList.Moved)
+    def _show_preview(self) -> None:
+        self._preview.show((self._next_picks(str(self._list.value)),))
+
+    @on(LineList.Chosen)
+    def action_choose(self) -> None:
         """Return the choice; without a way to write it, enter does nothing."""
-        event.stop()
         if self._obstacle is None:
-            self.dismiss(event.option.id)
+            self.dismiss(str(self._list.value))
 
     def action_cancel(self) -> None:
         """Leave everything as it is."""
         self.dismiss(None)
 
-    def action_down(self) -> None:
-        """Next line."""
-        self.query_one(OptionList).action_cursor_down()
+    def action_move(self, step: int) -> None:
+        """Look at another strategy."""
+        self._list.move(step)
 
-    def action_up(self) -> None:
-        """Previous line."""
-        self.query_one(OptionList).action_cursor_up()
+    # --- texts -----------------------------------------------------------------------------------------
 
-    def _option(self, name: str) -> Option:
-        mark = "(*)" if self._ascii_only else "(•)"
-        here = mark if name == self._pool.strategy else "( )"
-        return Option(Content(f"{here} {name:<12} {_MEANING[name]}"), id=name)
+    def _note(self) -> str:
+        if self._obstacle:
+            return clean(self._obstacle)
+        whose = " of this profile; the keys are the root's" if self._pool.is_inherited else ""
+        return f"writes config.yaml{whose}  credential_pool_strategies.{clean(self._pool.provider)}"
+
+    def _line(self, name: str) -> Line:
+        chosen = "(*)" if self._deck.ascii_only else "(•)"
+        here = chosen if name == self._pool.strategy else "( )"
+        return (Span(f"{here} {name:<12} "), Span(_MEANING[name], Role.MUTED))
+
+    def _next_picks(self, strategy: str) -> Line:
+        """Return what the next requests would get, by name while that is certain."""
+        state = self._pool.at(self._deck.clock())
+        ready = len(state.usable)
+        if not ready:
+            return (Span("no key is ready", Role.COOLING),)
+        picks = next_picks(strategy, state, _PICKS)
+        if not picks:
+            return (Span(f"{'one key a session, ' if strategy == 'sticky' else ''}any of {ready}"),)
+        names = {row.id: shown_name(row, place, self._showing) for place, row in enumerate(state.rows, 1)}
+        runs = [(names[row_id], len(list(run))) for row_id, run in groupby(pick.id for pick in picks)]
+        said = ", ".join(name if times == 1 else f"{name} x{times}" for name, times in runs)
+        said = f"{runs[0][0]}, each time" if len(runs) == 1 else said
+        return (Span(f"next {_PICKS} picks   ", Role.MUTED), Span(said))
+
+
+class _FittedLines(FixedLines):
+    """Lines that are cut to the width at hand, with a sign that there is more."""
+
+    def __init__(self, mark: str, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._mark = mark
+
+    def line_at(self, y: int) -> tuple[Line, bool]:
+        """Return one of the lines as far as it fits."""
+        line, has_cursor = super().line_at(y)
+        return fit_line(line, self.size.width, self._mark), has_cursor

@@ -3,42 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
-from keydeck.dashboard.dialogs.add_key import AddKeyDialog, NewKey
+from keydeck.dashboard.acting import Act, Place
+from keydeck.dashboard.dialogs.add_key import AddKeyDialog
 from keydeck.dashboard.dialogs.confirm import ConfirmDialog
-from keydeck.dashboard.dialogs.edit import EditDialog, Edited
+from keydeck.dashboard.dialogs.edit import EditDialog
 from keydeck.dashboard.dialogs.strategy import StrategyDialog
-from keydeck.engine.acts import Done, Operator
+from keydeck.dashboard.screens.deck import DeckScreen
+from keydeck.engine.acts import Done, Operator, inherited_text
+from keydeck.engine.bulk import each
 from keydeck.engine.credential import Credential
-from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
-from keydeck.present.consequences import removal_lines, reset_lines
-from keydeck.present.rows import Context, KeyRow
+from keydeck.engine.snapshot import PoolSnapshot
+from keydeck.present.consequences import removal_lines, removals_lines, reset_lines
+from keydeck.present.rows import KeyRow
 from keydeck.present.spans import Line
 
-if TYPE_CHECKING:
-    from keydeck.dashboard.app import PoolApp
 
+class KeyActs(DeckScreen):
+    """Handlers of the changing actions; a screen that knows of a selected key mixes them in."""
 
-class KeyActs:
-    """Handlers of the changing actions; a screen with a cursor mixes them in."""
+    _marks: frozenset[Place] = frozenset()
 
-    _deck: PoolApp
-    _snapshot: HomeSnapshot
-    _cursor: tuple[str, str] | None
-
-    def _selected(self) -> KeyRow | None:
+    def selected_row(self) -> KeyRow | None:
+        """Return the selected key as it is drawn."""
         raise NotImplementedError
 
-    def _row_context(self) -> Context:
+    def selected_provider(self) -> str | None:
+        """Return the pool that is selected."""
         raise NotImplementedError
 
-    def _ascii_only(self) -> bool:
-        raise NotImplementedError
+    def pool_here(self) -> PoolSnapshot | None:
+        """Return the selected pool."""
+        provider = self.selected_provider()
+        return self._deck.view.pool(provider) if provider else None
+
+    def selected_place(self) -> Place | None:
+        """Return the selected key."""
+        row, provider = self.selected_row(), self.selected_provider()
+        return (provider, row.id) if row is not None and provider else None
+
+    # --- one key ---------------------------------------------------------------------------------------
+
+    def do_key_add(self) -> None:
+        """Open the form that adds a key, at the selected pool."""
+        self._deck.push_screen(AddKeyDialog(self._deck, self.selected_provider() or ""))
+
+    def do_key_edit(self) -> None:
+        """Open the form for label, address and place of the key that was shown."""
+        row = self._own_row()
+        if row is not None:
+            self._deck.push_screen(EditDialog(self._deck, row))
+
+    def do_key_first(self) -> None:
+        """Make the key the first of its pool."""
+        self._move_key(0)
+
+    def do_key_up(self) -> None:
+        """Move the key up."""
+        self._move_key(_up)
+
+    def do_key_down(self) -> None:
+        """Move the key down."""
+        self._move_key(_down)
+
+    def _move_key(self, place: int | Callable[[int, int], int]) -> None:
+        row = self._own_row()
+        if row is not None:
+            here = (row.provider, row.id)
+            self._deck.act(lambda operator: operator.move(*here, place), [here])
+
+    def _own_row(self) -> Credential | None:
+        """Return the selected row if it is this profile's to change; say why if it is not."""
+        place, pool = self.selected_place(), self.pool_here()
+        row = next((row for row in pool.rows if place and row.id == place[1]), None) if pool else None
+        if not isinstance(row, Credential):
+            return None
+        if row.inherited:
+            self._deck.tell(inherited_text(row.provider), "error")
+            return None
+        return row
+
+    # --- one key or all marked -------------------------------------------------------------------------
+
+    def _acted_on(self) -> tuple[Place, ...]:
+        """Return the marked keys in order of the store, else the selected one."""
+        if not self._marks:
+            place = self.selected_place()
+            return (place,) if place else ()
+        rows = ((pool.provider, row.id) for pool in self._deck.view.pools for row in pool.rows)
+        return tuple(place for place in rows if place in self._marks)
+
+    def do_key_reset(self) -> None:
+        """End the bench of the key, or of all marked."""
+        places = self._acted_on()
+        if places and self._are_own(places):
+            self._act_on(places, lambda operator, place: operator.reset(*place), "reset")
+
+    def do_key_remove(self) -> None:
+        """Ask, naming the consequences, and remove what was shown, whatever moved meanwhile (FS-58)."""
+        places = self._acted_on()
+        if places and self._are_own(places):
+            self._ask(
+                "remove",
+                lambda: self._removal_lines(places),
+                lambda: self._act_on(places, lambda operator, place: operator.remove(*place), "removed"),
+            )
+
+    def _are_own(self, places: tuple[Place, ...]) -> bool:
+        """Tell whether all of these are this profile's to change; say which are not before anything is asked."""
+        for provider, _ in places:
+            pool = self._deck.view.pool(provider)
+            if pool is not None and pool.is_inherited:
+                self._deck.tell(inherited_text(provider), "error")
+                return False
+        return True
+
+    def _act_on(self, places: tuple[Place, ...], act: Callable[[Operator, Place], Done], what: str) -> None:
+        """Run one act on each of these rows; the marks have served then."""
+        acts: list[Act] = [partial(_with_place, act, place) for place in places]
+        self._marks = frozenset()
+        self._deck.act(acts[0] if len(acts) == 1 else lambda operator: each(operator, acts, what), places)
+
+    def _removal_lines(self, places: tuple[Place, ...]) -> tuple[Line, ...]:
+        now, context = self._deck.clock(), self._deck.row_context()
+        if len(places) == 1:
+            provider, row_id = places[0]
+            pool = self._deck.snapshot.pool(provider) or PoolSnapshot(provider)
+            return removal_lines(pool, pool.at(now), row_id, context)
+        return removals_lines(self._deck.snapshot, places, now, context)
+
+    # --- the pool --------------------------------------------------------------------------------------
 
     def do_pool_strategy(self) -> None:
-        """Ask how the pool under the cursor shall pick, and write the answer."""
-        pool = self._snapshot.pool(self._cursor[0]) if self._cursor else None
+        """Ask how the pool shall pick, and write the answer."""
+        pool = self.pool_here()
         if pool is None:
             return
         provider = pool.provider
@@ -47,92 +146,40 @@ class KeyActs:
             if strategy is not None:
                 self._deck.act(lambda operator: operator.set_strategy(provider, strategy))
 
-        self._deck.push_screen(self._strategy_dialog(pool), chosen)
-
-    def do_key_add(self) -> None:
-        """Ask for a key and add it."""
-
-        def entered(new: NewKey | None) -> None:
-            if new is not None:
-                self._deck.act(lambda operator: operator.add_key(new.provider, new.secret, label=new.label))
-
-        provider = self._cursor[0] if self._cursor else ""
-        self._deck.push_screen(AddKeyDialog(provider, ascii_only=self._ascii_only()), entered)
-
-    def do_key_edit(self) -> None:
-        """Ask for another label or address of the key that was shown."""
-        pool = self._pool_here()
-        row = (
-            next((row for row in pool.rows if self._cursor and row.id == self._cursor[1]), None)
-            if pool
-            else None
-        )
-        if not isinstance(row, Credential):
-            return
-
-        def edited(change: Edited | None) -> None:
-            if change is not None:
-                self._deck.act(
-                    lambda operator: operator.edit(
-                        row.provider, row.id, label=change.label, base_url=change.base_url
-                    )
-                )
-
-        self._deck.push_screen(EditDialog(row, ascii_only=self._ascii_only()), edited)
-
-    def do_key_reset(self) -> None:
-        """End one bench."""
-        self._act_on_key(lambda operator, provider, row_id: operator.reset(provider, row_id))
-
-    def do_key_first(self) -> None:
-        """Make the key the first of its pool."""
-        self._act_on_key(lambda operator, provider, row_id: operator.move(provider, row_id, 0))
-
-    def do_key_up(self) -> None:
-        """Move the key up."""
-        self._act_on_key(lambda operator, provider, row_id: operator.move(provider, row_id, _up))
-
-    def do_key_down(self) -> None:
-        """Move the key down."""
-        self._act_on_key(lambda operator, provider, row_id: operator.move(provider, row_id, _down))
-
-    def do_key_remove(self) -> None:
-        """Ask, naming the consequences, and remove the key that was shown, whatever moved meanwhile (FS-58)."""
-        row, pool = self._selected(), self._pool_here()
-        if row is None or pool is None:
-            return
-        lines = removal_lines(pool, pool.at(self._deck.clock()), row, self._row_context())
-        provider, row_id = pool.provider, row.id
-        self._ask("remove", lines, lambda operator: operator.remove(provider, row_id))
+        self._deck.push_screen(StrategyDialog(self._deck, pool), chosen)
 
     def do_pool_reset(self) -> None:
         """Ask, and end every bench of the pool."""
-        if pool := self._pool_here():
-            provider = pool.provider
-            lines = reset_lines(pool, pool.at(self._deck.clock()))
-            self._ask("reset", lines, lambda operator: operator.reset(provider))
+        pool = self.pool_here()
+        if pool is None or not self._are_own(tuple((pool.provider, row.id) for row in pool.rows)):
+            return
+        provider, rows = pool.provider, [(pool.provider, row.id) for row in pool.rows]
+        self._ask(
+            "reset",
+            lambda: self._reset_lines(provider),
+            lambda: self._deck.act(lambda operator: operator.reset(provider), rows),
+        )
 
-    def do_app_undo(self) -> None:
-        """Undo the last change."""
-        self._deck.undo()
+    def _reset_lines(self, provider: str) -> tuple[Line, ...]:
+        pool = self._deck.snapshot.pool(provider) or PoolSnapshot(provider)
+        return reset_lines(pool, pool.at(self._deck.clock()), self._deck.row_context())
 
-    def _pool_here(self) -> PoolSnapshot | None:
-        return self._snapshot.pool(self._cursor[0]) if self._cursor else None
+    def _ask(self, verb: str, lines: Callable[[], tuple[Line, ...]], act: Callable[[], None]) -> None:
+        """Ask before an act; ask again if what was said is not true any more."""
+        said = lines()
 
-    def _act_on_key(self, act: Callable[[Operator, str, str], Done]) -> None:
-        if self._cursor is not None:
-            provider, row_id = self._cursor
-            self._deck.act(lambda operator: act(operator, provider, row_id))
-
-    def _ask(self, verb: str, lines: tuple[Line, ...], act: Callable[[Operator], Done]) -> None:
         def answered(go_on: bool | None) -> None:
-            if go_on:
-                self._deck.act(act)
+            if go_on and lines() != said:
+                self._deck.tell("things changed while you read: please look again", "warning")
+                self._ask(verb, lines, act)
+            elif go_on:
+                act()
 
-        self._deck.push_screen(ConfirmDialog(verb, lines, verb, ascii_only=self._ascii_only()), answered)
+        self._deck.push_screen(ConfirmDialog(verb, said, verb, ascii_only=self._deck.ascii_only), answered)
 
-    def _strategy_dialog(self, pool: PoolSnapshot) -> StrategyDialog:
-        return StrategyDialog(pool, self._deck.strategy_obstacle(), ascii_only=self._ascii_only())
+
+def _with_place(act: Callable[[Operator, Place], Done], place: Place, operator: Operator) -> Done:
+    return act(operator, place)
 
 
 def _up(here: int, _last: int) -> int:

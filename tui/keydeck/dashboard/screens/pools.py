@@ -1,30 +1,37 @@
-"""The pools screen: one pane a pool, a bar above and below, the selected key in full where there is room."""
+"""The pools screen: one pane a pool, what is wrong and what happened beside them, the selected key in full."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from textwrap import wrap
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
-from textual.geometry import Region
-from textual.screen import Screen
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 
-from keydeck.dashboard.actions import BY_ID, bindings, key_bar
-from keydeck.dashboard.dialogs.help import HelpDialog
+from keydeck.dashboard.actions import POOLS, bindings
+from keydeck.dashboard.screens.deck import TOO_SMALL
+from keydeck.dashboard.screens.detail import DetailScreen
+from keydeck.dashboard.screens.finding_acts import FindingActs
 from keydeck.dashboard.screens.key_acts import KeyActs
-from keydeck.dashboard.widgets.key_bar import KeyBar
+from keydeck.dashboard.widgets.filter_bar import FilterBar
 from keydeck.dashboard.widgets.lines import FixedLines
+from keydeck.dashboard.widgets.pane_stack import PaneStack, Spot
 from keydeck.dashboard.widgets.pool_pane import PaneLook, PoolPane
-from keydeck.engine.snapshot import HomeSnapshot
+from keydeck.engine.state import HealthKind
+from keydeck.live.problems import Problem, problems
+from keydeck.present.activity import activity_lines
+from keydeck.present.arranging import Arrangement, arranged
+from keydeck.present.attention import attention_lines
 from keydeck.present.card import CARD_LINES, card_line, card_lines
+from keydeck.present.detail import fact_lines, identity, situation
 from keydeck.present.empty import empty_lines
-from keydeck.present.panes import PaneView, banner, pane_views, status_line
+from keydeck.present.frame import framed, inner_width
+from keydeck.present.panes import PaneView, pane_views
 from keydeck.present.rows import Context, KeyRow, longest_label
-from keydeck.present.spans import Role, Span, fit_line
+from keydeck.present.spans import Line, Role, Span
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -33,193 +40,172 @@ TALL_FROM: Final = 32
 """Lines from which panes have frames and the selected key has a card (ux 4.3)."""
 CARD_FROM: Final = 14
 """Lines from which the selected key is explained below the pools, be it in one line."""
+WIDE_FROM: Final = 160
+"""Cells from which there are two columns and a side bar."""
+SIDE_CELLS: Final = 62
 _BARS: Final = 2
-_BANNER_LINES: Final = 2
-_TOO_SMALL: Final = (40, 10)
+_ACTIVITY_LEAST: Final = 4
+_ACTIVITY_AT_LEAST_BESIDE: Final = 10
+"""Lines of activity where the selected key needs none: the pools scroll above it."""
+_ATTENTION_MOST: Final = 12
 
 
-class PoolsScreen(KeyActs, Screen[None]):
+class PoolsScreen(FindingActs, KeyActs):
     """Home screen. The cursor is a row's id, so it stays on its row whatever order rows take."""
 
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings())
+    NAME = POOLS
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings(POOLS))
 
     def __init__(self, deck: PoolApp) -> None:
-        super().__init__()
-        self._deck = deck
-        self._snapshot = deck.snapshot
+        super().__init__(deck)
         self._views: tuple[PaneView, ...] = ()
-        self._cursor: tuple[str, str] | None = None
-        self._only_problems = False
+        self._shown: tuple[PaneView, ...] = ()
+        self._problems: tuple[Problem, ...] = ()
+        self._wish = Arrangement()
+        self._cursor: Spot | None = None
+        self._marks: frozenset[tuple[str, str]] = frozenset()
+        self._wide = False
+        self._built_for: tuple[object, Context] | None = None
         self._changes_at: float | None = None
-        self._pane_of: dict[str, PoolPane] = {}
-        self._banner = FixedLines(id="banner")
-        self._status_bar = FixedLines(id="status-bar")
         self._empty = FixedLines(id="empty")
-        self._box = VerticalScroll(id="panes")
-        self._box.can_focus = False
+        self._stack = PaneStack()
+        self._attention = FixedLines(id="attention")
+        self._facts = FixedLines(id="facts")
+        self._activity = FixedLines(id="activity")
         self._card = FixedLines(id="key-card")
-        self._key_bar = KeyBar()
+        self._filter = FilterBar()
 
-    # --- building --------------------------------------------------------------------------------------
-
-    def compose(self) -> ComposeResult:
-        """Lay out the bars and an empty list of panes."""
-        yield self._banner
-        yield self._status_bar
-        yield self._empty
-        yield self._box
-        yield self._card
-        yield self._key_bar
-
-    def on_mount(self) -> None:
-        """Draw what the app has read already."""
-        self.show(self._deck.snapshot)
-
-    def on_resize(self) -> None:
-        """Lay out for the new size."""
-        self._paint()
-
-    # --- data ------------------------------------------------------------------------------------------
-
-    def show(self, snapshot: HomeSnapshot) -> None:
-        """Draw another snapshot."""
-        self._snapshot = snapshot
-        self._paint()
-
-    def tick(self, now: float) -> None:
-        """Move the clocks on screen; rows whose wait is over change their state."""
-        if not self.is_mounted:
-            return
-        if self._changes_at is not None and now >= self._changes_at:
-            self._paint()
-            return
-        for pane in self._panes():
-            pane.tick(now)
-        self._paint_banner()
-        self._paint_card()
-
-    def _paint(self) -> None:
-        if not self.is_mounted:
-            return
-        now = self._deck.clock()
-        self._views = pane_views(self._snapshot, now, self._row_context())
-        moments = [view.changes_at for view in self._views if view.changes_at is not None]
-        self._changes_at = min(moments, default=None)
-        self._keep_cursor()
-        self._paint_panes(now)
-        self._paint_banner()
-        self._paint_bars()
-        self._paint_empty()
-        self._paint_card()
-
-    def _row_context(self) -> Context:
-        return Context(
-            self._deck.glyphs,
-            self._snapshot.scrubber,
-            masked=self._deck.masked,
-        )
-
-    def _shown(self) -> list[PaneView]:
-        return [view for view in self._views if view.has_trouble or not self._only_problems]
+    def body(self) -> tuple[Widget, ...]:
+        """Lay out an empty list of panes and what stands beside and below it."""
+        left = Vertical(self._stack, self._activity, id="left")
+        side = Vertical(self._attention, self._facts, id="side")
+        return (self._empty, Horizontal(left, side, id="middle"), self._card, self._filter)
 
     # --- painting --------------------------------------------------------------------------------------
 
-    def _paint_panes(self, now: float) -> None:
-        longest = max((longest_label(view.rows) for view in self._views), default=0)
-        look = PaneLook(
-            self._deck.glyphs, self._is_framed(), longest, cursor_mark=self._deck.needs_cursor_mark
-        )
-        views = self._shown()
-        fresh = {view.provider for view in views} - self._pane_of.keys()
-        if list(self._pane_of) != [view.provider for view in views]:
-            self._arrange(views, look, now)
-        for view in views:
-            if view.provider not in fresh:
-                self._pane_of[view.provider].show(view, look, now)
-        self._point()
+    def paint_body(self, now: float) -> None:
+        """Draw the pools and everything around them."""
+        self._build(now)
+        self._keep_zoom()
+        self._shown = arranged(self._views, self._wish)
+        self._keep_cursor()
+        self._keep_marks()
+        self.set_class(self._has_side(), "-side")
+        self._stack.show(self._shown, self._look(), now, columns=2 if self._has_side() else 1)
+        self._stack.point(self._cursor)
+        self._paint_empty()
+        self._paint_around(now)
 
-    def _arrange(self, views: list[PaneView], look: PaneLook, now: float) -> None:
-        """Bring the panes in line with the pools: in their order, those that stay being kept."""
-        old, self._pane_of = self._pane_of, {}
-        previous: PoolPane | None = None
-        for view in views:
-            pane = old.pop(view.provider, None)
-            if pane is None:
-                pane = PoolPane(view, look, now)
-                self._mount(pane, previous)
-            elif previous is not None:
-                self._box.move_child(pane, after=previous)
-            elif self._box.children:
-                self._box.move_child(pane, before=0)
-            self._pane_of[view.provider] = previous = pane
-        for gone in old.values():
-            gone.remove()
+    def tick_body(self, now: float) -> None:
+        """Move the clocks; rows whose wait is over change their state."""
+        if self._changes_at is not None and now >= self._changes_at:
+            self.paint_body(now)
+            return
+        self._stack.tick(now)
+        self._paint_selected(now)
+        if self._has_side():
+            self._paint_attention(now)
 
-    def _mount(self, pane: PoolPane, previous: PoolPane | None) -> None:
-        if previous is not None:
-            self._box.mount(pane, after=previous)
-        else:
-            self._box.mount(pane, before=0 if self._box.children else None)
+    def _build(self, now: float) -> None:
+        """Write the pools out, unless nothing but the clock moved and no row changes by it."""
+        context = self._deck.row_context()
+        same = self._built_for is not None and self._built_for[0] is self._deck.view
+        if same and self._built_for == (self._deck.view, context) and not self._is_due(now):
+            return
+        self._views = pane_views(self._deck.view, now, context)
+        moments = [view.changes_at for view in self._views if view.changes_at is not None]
+        self._changes_at = min(moments, default=None)
+        self._problems = problems(self._deck.view, now, token_warning_s=context.token_warning_s)
+        self._built_for = (self._deck.view, context)
 
-    def _point(self) -> None:
-        for pane in self._panes():
-            here = self._cursor is not None and pane.view.provider == self._cursor[0]
-            pane.point(self._cursor[1] if here and self._cursor else None, has_focus=here)
+    def _is_due(self, now: float) -> bool:
+        return self._changes_at is not None and now >= self._changes_at
 
-    def _paint_banner(self) -> None:
-        said = banner(self._snapshot, self._deck.clock())
-        self._banner.display = bool(said)
-        if said:
-            cells, mark = self.size.width, self._deck.glyphs.ellipsis
-            parts = wrap(f"! {said}", max(cells - 2, 1), max_lines=_BANNER_LINES, placeholder=f" {mark}")
-            self._banner.show(tuple(fit_line((Span(f" {part}", Role.ALERT),), cells, mark) for part in parts))
-        self.set_class(self._snapshot.trouble is not None, "-stale")
-
-    def _paint_bars(self) -> None:
-        flags = tuple(
-            word
-            for word, on_ in (
-                ("read-only", self._deck.read_only),
-                ("problems only", self._only_problems),
-                ("masked", self._deck.masked),
-            )
-            if on_
-        )
-        line = status_line(
-            self._deck.place,
-            self._views,
-            self.size.width,
+    def _look(self) -> PaneLook:
+        return PaneLook(
             self._deck.glyphs,
-            watching="stale" if self._snapshot.trouble else self._deck.watching,
-            flags=flags,
+            self._is_framed(),
+            max((longest_label(view.rows) for view in self._shown), default=0),
+            cursor_mark=self._deck.needs_cursor_mark,
+            wide=self._wide,
+            times=self._deck.settings.times,
+            marked=self._marks,
+            pending=frozenset(self._deck.acting.pending),
         )
-        self._status_bar.show((line,))
-        keys = key_bar(read_only=self._deck.read_only, ascii_only=self._ascii_only())
-        self._key_bar.show_keys(keys, self.size.width)
-
-    def _ascii_only(self) -> bool:
-        return self._deck.glyphs.enter.isascii()
 
     def _paint_empty(self) -> None:
         box = self._empty
         width, height = self.size
-        if width < _TOO_SMALL[0] or height < _TOO_SMALL[1]:
-            said = f"too small: {width}x{height}, needs {_TOO_SMALL[0]}x{_TOO_SMALL[1]}"
-            box.show(((Span(said, Role.COOLING),),))
-        elif not self._shown():
-            box.show(empty_lines(self._snapshot, self._deck.command_flags, only_problems=self._only_problems))
-        else:
-            box.show(())
-        box.display = box.line_count() > 0
+        fits = width >= TOO_SMALL[0] and height >= TOO_SMALL[1]
+        lines = () if self._shown or not fits else self._empty_lines()
+        box.show(lines)
+        box.display = bool(lines)
 
-    def _paint_card(self) -> None:
-        row = self._selected()
-        pool = self._snapshot.pool(self._cursor[0]) if self._cursor else None
-        self._card.display = row is not None and pool is not None and self.size.height >= CARD_FROM
-        if self._card.display and row is not None and pool is not None:
-            now = self._deck.clock()
-            write = card_lines if self._has_room_for_card() else card_line
-            self._card.show(write(pool, pool.at(now), row, now, self.size.width, self._row_context()))
+    def _empty_lines(self) -> tuple[Line, ...]:
+        return empty_lines(self._deck.view, self._deck.command_flags, only_problems=self._wish.only_problems)
+
+    def _paint_around(self, now: float) -> None:
+        """Draw what stands beside and below the pools."""
+        self._paint_selected(now)
+        if self._has_side():
+            self._paint_attention(now)
+        self._activity.show(self._activity_box(now))
+        self._activity.display = self._activity.line_count() > 0
+
+    def _paint_selected(self, now: float) -> None:
+        """Draw the selected key, beside the pools or below them."""
+        if self._has_side():
+            self._card.show(())
+            self._facts.show(self._facts_box(now, self._deck.row_context()))
+        else:
+            self._card.show(self._card_for(now))
+        self._card.display = self._card.line_count() > 0
+
+    def _card_for(self, now: float) -> tuple[Line, ...]:
+        row, pool = self.selected_row(), self.pool_here()
+        if row is None or pool is None or self.size.height < CARD_FROM:
+            return ()
+        write = card_lines if self._has_room_for_card() else card_line
+        return write(pool, pool.at(now), row, now, self.size.width, self._deck.row_context())
+
+    def _activity_box(self, now: float) -> tuple[Line, ...]:
+        """Return what happened in the lines that the pools leave free; none where those are few."""
+        cells = self.size.width - (SIDE_CELLS if self._has_side() else 0)
+        used = self._stack.lines_needed(framed=self._is_framed()) + self._card.line_count()
+        height = self.size.height - _BARS - self._lines_lent() - used
+        if self._has_side():
+            height = max(height, _ACTIVITY_AT_LEAST_BESIDE)
+        if self.size.height < TALL_FROM or height < _ACTIVITY_LEAST or not self._shown:
+            return ()
+        context, count = self._deck.row_context(), height - 2
+        changes = self._deck.activity.newest(count)
+        lines = activity_lines(changes, now, inner_width(cells), count, context)
+        return framed((Span("activity", Role.MUTED),), lines, cells, context.glyphs, height=height)
+
+    def _lines_lent(self) -> int:
+        """How many lines the banner takes, and the field for a filter."""
+        banner = self._banner.line_count() if self._banner.display else 0
+        return banner + self._filter.display
+
+    def _paint_attention(self, now: float) -> None:
+        """Draw what is wrong."""
+        context, cells = self._deck.row_context(), inner_width(SIDE_CELLS)
+        wrong = attention_lines(self._problems[:_ATTENTION_MOST], self._deck.view, now, cells, context)
+        title = (Span("needs attention", Role.MUTED),)
+        self._attention.show(framed(title, wrong, SIDE_CELLS, context.glyphs))
+
+    def _facts_box(self, now: float, context: Context) -> tuple[Line, ...]:
+        row, pool = self.selected_row(), self.pool_here()
+        if row is None or pool is None:
+            return ()
+        state = pool.at(now)
+        found = next(item for item in state.rows if item.id == row.id)
+        facts = (*situation(pool, state, found, row, now, context), *identity(pool, found, context))
+        lines = fact_lines(facts, inner_width(SIDE_CELLS))
+        return framed((Span(row.label, Role.STRONG),), lines, SIDE_CELLS, context.glyphs)
+
+    def _has_side(self) -> bool:
+        return self.size.width >= WIDE_FROM and self.size.height >= TALL_FROM and not self._wide
 
     def _has_room_for_card(self) -> bool:
         """Whether the whole card fits: always where lines are plenty, else where the pools leave them free."""
@@ -227,40 +213,62 @@ class PoolsScreen(KeyActs, Screen[None]):
 
     def _is_framed(self) -> bool:
         """Whether panes have frames: where there are lines for them, unless only doing without makes all fit."""
+        density = self._deck.settings.density
+        if density != "auto":
+            return density == "tall"
         free = self._free_lines() - CARD_LINES
-        return self.size.height >= TALL_FROM and not 0 <= free < len(self._shown())
+        return self.size.height >= TALL_FROM and (self._has_side() or not 0 <= free < len(self._shown))
 
     def _free_lines(self) -> int:
         """How many lines the bars and all pools without frames leave free."""
-        return self.size.height - _BARS - sum(len(view.rows) + 1 for view in self._shown())
+        return self.size.height - _BARS - sum(len(view.rows) + 1 for view in self._shown)
+
+    def kinds(self, now: float) -> Iterable[HealthKind]:
+        """Return the states of all rows, as they are drawn."""
+        return [kind for view in self._views for kind in view.kinds]
 
     # --- the cursor ------------------------------------------------------------------------------------
 
-    def _panes(self) -> list[PoolPane]:
-        return list(self._pane_of.values())
-
-    def _places(self) -> list[tuple[str, str]]:
-        return [(view.provider, row.id) for view in self._shown() for row in view.rows]
-
-    def _selected(self) -> KeyRow | None:
-        if self._cursor is None:
-            return None
-        rows = (row for view in self._views if view.provider == self._cursor[0] for row in view.rows)
-        return next((row for row in rows if row.id == self._cursor[1]), None)
+    def _places(self) -> list[Spot]:
+        """Return where the cursor can be, as it is read: rows, and headlines of pools that are folded."""
+        return [place for pane in self._stack.panes() for place in _places_in(pane.view)]
 
     def _keep_cursor(self) -> None:
         """Keep the cursor on its row; if that is gone, on the pool's first row, else on the first of all."""
-        places = self._places()
+        places = [place for view in self._shown for place in _places_in(view)]
         if self._cursor in places:
             return
         same_pool = (place for place in places if self._cursor and place[0] == self._cursor[0])
         self._cursor = next(same_pool, places[0] if places else None)
 
-    def _move_to(self, place: tuple[str, str]) -> None:
-        self._cursor = place
-        self._point()
-        self._paint_card()
-        self._scroll_to_cursor()
+    def _keep_zoom(self) -> None:
+        """Show all pools again when the one that was shown alone is gone."""
+        if self._wish.zoomed not in (None, *(view.provider for view in self._views)):
+            self._wish = replace(self._wish, zoomed=None)
+
+    def _keep_marks(self) -> None:
+        """Forget marks of rows that are gone."""
+        if self._marks:
+            here = {(pool.provider, row.id) for pool in self._deck.view.pools for row in pool.rows}
+            self._marks &= here
+
+    def selected_row(self) -> KeyRow | None:
+        """Return the row under the cursor."""
+        if self._cursor is None:
+            return None
+        rows = (row for view in self._shown if view.provider == self._cursor[0] for row in view.rows)
+        return next((row for row in rows if row.id == self._cursor[1]), None)
+
+    def selected_provider(self) -> str | None:
+        """Return the pool under the cursor."""
+        return self._cursor[0] if self._cursor else None
+
+    def move_to(self, spot: Spot) -> None:
+        """Put the cursor there."""
+        self._cursor = spot
+        self._stack.point(spot)
+        self._paint_selected(self._deck.clock())
+        self._stack.reveal(spot)
 
     def _move(self, choose: Callable[[int, int], int]) -> None:
         """Move to the place that `choose` makes of (present place, last place)."""
@@ -269,33 +277,10 @@ class PoolsScreen(KeyActs, Screen[None]):
             return
         here = places.index(self._cursor) if self._cursor in places else 0
         last = len(places) - 1
-        self._move_to(places[min(max(choose(here, last), 0), last)])
-
-    def _scroll_to_cursor(self) -> None:
-        box = self._box
-        for pane in self._panes():
-            if self._cursor is None or pane.view.provider != self._cursor[0]:
-                continue
-            y = pane.line_of(self._cursor[1]) or 0
-            top = pane.virtual_region.y + (0 if y == 1 else y)  # the first row brings its headline along
-            height = pane.virtual_region.y + y + 1 - top
-            box.scroll_to_region(Region(0, top, 1, height), animate=False, force=True)
+        self.move_to(places[min(max(choose(here, last), 0), last)])
 
     def _page(self) -> int:
-        return max(self._box.size.height - 2, 1)
-
-    # --- actions ---------------------------------------------------------------------------------------
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse what changes files in read-only mode; the key does nothing then."""
-        if action == "act" and self._deck.read_only:
-            return not BY_ID[str(parameters[0])].dangerous
-        return True
-
-    def action_act(self, action_id: str) -> None:
-        """Do one action of the table."""
-        handler: Callable[[], None] = getattr(self, BY_ID[action_id].handler)
-        handler()
+        return max(self._stack.size.height - 2, 1)
 
     def do_move_down(self) -> None:
         """Next row, over pane borders."""
@@ -329,62 +314,77 @@ class PoolsScreen(KeyActs, Screen[None]):
         """First row of the previous pool."""
         self._move_pane(-1)
 
+    def do_pane_right(self) -> None:
+        """The pool at the right, else the next one."""
+        self._move_beside(1)
+
+    def do_pane_left(self) -> None:
+        """The pool at the left, else the previous one."""
+        self._move_beside(-1)
+
+    def _move_beside(self, step: int) -> None:
+        beside = self._stack.beside(self._cursor[0], step) if self._cursor else None
+        if beside is None:
+            self._move_pane(step)
+        else:
+            self._enter_pool(beside)
+
     def _move_pane(self, step: int) -> None:
-        views = [view for view in self._shown() if view.rows]
-        if not views:
+        names = list(dict.fromkeys(place[0] for place in self._places()))
+        if not names:
             return
-        names = [view.provider for view in views]
         here = names.index(self._cursor[0]) if self._cursor and self._cursor[0] in names else 0
-        view = views[(here + step) % len(views)]
-        self._move_to((view.provider, view.rows[0].id))
+        self._enter_pool(names[(here + step) % len(names)])
 
-    def do_view_problems(self) -> None:
-        """Show only pools with trouble, or all again."""
-        self._only_problems = not self._only_problems
-        self._paint()
-        self.call_after_refresh(self._scroll_to_cursor)
+    def _enter_pool(self, provider: str) -> None:
+        first = next((place for place in self._places() if place[0] == provider), None)
+        if first is not None:
+            self.move_to(first)
 
-    def do_view_mask(self) -> None:
-        """Hide or show names."""
-        self._deck.masked = not self._deck.masked
-        self._paint()
+    def show_place(self, provider: str, row_id: str | None) -> None:
+        """Bring a pool or a key on screen, whatever was hidden, and put the cursor there."""
+        self._wish = replace(
+            Arrangement(sort=self._wish.sort, reverse=self._wish.reverse),
+            folded=self._wish.folded - {provider},
+        )
+        self._filter.clear()
+        self.repaint()
+        view = next((view for view in self._shown if view.provider == provider), None)
+        if view is None:
+            return
+        ids = [row.id for row in view.rows]
+        spot = (provider, row_id if row_id in ids else ids[0] if ids else None)
+        self.move_to(spot)
+        self.call_after_refresh(self._stack.reveal, spot)
 
-    def do_view_back(self) -> None:
-        """Leave the problems view."""
-        if self._only_problems:
-            self.do_view_problems()
+    # --- opening ---------------------------------------------------------------------------------------
 
-    def do_app_reload(self) -> None:
-        """Read again now."""
-        self._deck.reload()
-
-    def do_app_quit(self) -> None:
-        """Leave."""
-        self._deck.exit()
-
-    def do_app_help(self) -> None:
-        """Open the list of keys."""
-        self._deck.push_screen(HelpDialog(self._deck.glyphs, read_only=self._deck.read_only))
+    def do_view_open(self) -> None:
+        """Show everything about the key, or what is folded."""
+        if self._cursor is not None and self._cursor[1] is None:
+            self.do_view_fold()
+        elif self._cursor is not None and self._cursor[1] is not None:
+            self._deck.push_screen(DetailScreen(self._deck, self._cursor[0], self._cursor[1]))
 
     # --- the mouse -------------------------------------------------------------------------------------
 
     @on(PoolPane.RowChosen)
     def _row_chosen(self, message: PoolPane.RowChosen) -> None:
         message.stop()
-        rows = message.pane.view.rows
-        row_id = message.row_id or (rows[0].id if rows else None)
-        if row_id is not None:
-            self._move_to((message.pane.view.provider, row_id))
+        view = message.pane.view
+        row_id = message.row_id or (view.rows[0].id if view.rows else None)
+        if row_id is not None or view.folded:
+            self.move_to((view.provider, row_id))
+            if message.twice:
+                self.do_view_open()
 
     @on(PoolPane.StrategyChosen)
     def _strategy_chosen(self, message: PoolPane.StrategyChosen) -> None:
         message.stop()
-        rows = message.pane.view.rows
-        if rows:
-            self._move_to((message.pane.view.provider, rows[0].id))
-        self._deck.run_on(self, "pool.strategy")
+        self._enter_pool(message.pane.view.provider)
+        self.run_action_here("pool.strategy")
 
-    @on(KeyBar.Pressed)
-    def _key_pressed(self, message: KeyBar.Pressed) -> None:
-        message.stop()
-        self._deck.run_on(self, message.action_id)
+
+def _places_in(view: PaneView) -> list[Spot]:
+    """Return where the cursor can be in a pane: its rows, and the headline of one that is folded."""
+    return [(view.provider, None)] if view.folded else [(view.provider, row.id) for row in view.rows]

@@ -27,6 +27,14 @@ class PaneLook:
     longest_label: int = 0
     cursor_mark: bool = False
     """Mark the cursor's row by a sign, where no background colour can."""
+    wide: bool = False
+    """Whether more columns are wanted."""
+    times: str = "left"
+    """How a countdown is written."""
+    marked: frozenset[tuple[str, str]] = frozenset()
+    """Rows that were marked for an act, by provider and id."""
+    pending: frozenset[tuple[str, str]] = frozenset()
+    """Rows whose change is on its way."""
 
 
 class PoolPane(LineWidget):
@@ -122,7 +130,16 @@ class PoolPane(LineWidget):
         row = self.view.rows[y - 1]
         has_cursor = row.id == self._cursor
         marked = has_cursor and self._look.cursor_mark
-        line = row_line(row, self._layout(), self._now, glyphs, marks_cursor=marked)
+        here = (self.view.provider, row.id)
+        line = row_line(
+            row,
+            self._layout(),
+            self._now,
+            glyphs,
+            marks_cursor=marked,
+            is_marked=here in self._look.marked,
+            is_pending=here in self._look.pending,
+        )
         if self._look.framed:
             line = (Span(glyphs.side, edge), *line, Span(glyphs.side, edge))
         return line, has_cursor
@@ -130,7 +147,9 @@ class PoolPane(LineWidget):
     def _layout(self) -> Columns:
         inner = max(self.size.width - (2 if self._look.framed else 0), 0)
         if self._columns is None or self._columns.total != inner:
-            self._columns = columns(inner, self._look.longest_label)
+            self._columns = columns(
+                inner, self._look.longest_label, wide=self._look.wide, times=self._look.times
+            )
         return self._columns
 
     def _redraw_changed(self) -> None:

@@ -1,0 +1,278 @@
+"""The activity strip: what happened to the keys, newest first, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import islice
+from typing import Final
+
+from keydeck.engine.credential import Credential
+from keydeck.engine.redact import Scrubber
+from keydeck.engine.state import Health, HealthKind, RowState
+from keydeck.live.activity import Change, ChangeKind
+from keydeck.present.glyphs import Glyphs
+from keydeck.present.rows import Context, why_text
+from keydeck.present.spans import Line, Role, Span, cell, fit_line
+from keydeck.present.text import LONGEST, clean, clock_time, cut, width
+
+_NARROW_BELOW: Final = 70
+"""Cells under which times give up their seconds."""
+_NAME_BEST: Final = 44
+_PROVIDER_LEAST: Final = 8
+_MORE_LEAST: Final = 14
+"""Fewer cells of a provider's sentence than this tell nothing."""
+_MESSAGE_LONGEST: Final = 400
+
+
+def settled(changes: Iterable[Change], *scrubbers: Scrubber) -> tuple[Change, ...]:
+    """Return changes that may be kept: short, clean, and without a secret that any of these scrubbers knows.
+
+    To be done at once, with those of both looks: a later scrubber does not know a key that is gone by then.
+    """
+    return tuple(_settled(change, scrubbers) for change in changes)
+
+
+def _settled(change: Change, scrubbers: tuple[Scrubber, ...]) -> Change:
+    return replace(
+        change,
+        label=_name_text(change.label, scrubbers) or _name_text(change.row_id or "", scrubbers),
+        detail=None if change.detail is None else _name_text(change.detail, scrubbers),
+        message=None if change.message is None else _said(change.message, scrubbers),
+    )
+
+
+def _name_text(text: str, scrubbers: tuple[Scrubber, ...]) -> str:
+    return _legible(text, [scrubber.scrub_known for scrubber in scrubbers])
+
+
+def _said(message: str, scrubbers: tuple[Scrubber, ...]) -> str:
+    return cut(_legible(message, [scrubber.scrub for scrubber in scrubbers]), _MESSAGE_LONGEST)
+
+
+def _legible(text: str, scrubs: list[Callable[[str], str]]) -> str:
+    """Return a text clean and scrubbed; scrubbed once more when clean, since a broken-up secret is whole again."""
+    text = _after(text, scrubs)
+    shown = clean(text)
+    if len(text) > 2 * LONGEST or len(shown) >= LONGEST:
+        shown = shown.rpartition(" ")[0]  # what is cut there may be the head of a secret
+    return _after(shown, scrubs)
+
+
+def _after(text: str, scrubs: list[Callable[[str], str]]) -> str:
+    return reduce(lambda left, scrub: scrub(left), scrubs, text)
+
+
+# --- lines -------------------------------------------------------------------------------------------------
+
+
+def activity_lines(
+    changes: Iterable[Change], now: float, cells: int, count: int, context: Context
+) -> tuple[Line, ...]:
+    """Return at most `count` lines, each exactly `cells` wide; `changes` come newest first."""
+    shown = tuple(islice(changes, max(count, 0)))
+    mark = context.glyphs.ellipsis
+    if not shown:
+        nothing = fit_line((Span("nothing has changed yet", Role.MUTED),), cells, mark)
+        return (nothing,) * min(max(count, 0), 1)
+    times = [_time(change.at, now, narrow=cells < _NARROW_BELOW) for change in shown]
+    names = [_names(change, context) for change in shown]
+    at = _columns(cells, max(map(width, times)), max(_name_width(*name) for name in names))
+    return tuple(
+        _line(change, time, key_name(*name, at.name, mark), now, at, context)
+        for change, time, name in zip(shown, times, names, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Widths in cells; `gap` lies between time, sign, name and words."""
+
+    total: int
+    time: int
+    name: int
+    words: int
+    gap: int
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether times are short."""
+        return self.total < _NARROW_BELOW
+
+
+def _columns(cells: int, time: int, longest_name: int) -> _Columns:
+    narrow = cells < _NARROW_BELOW
+    gap = 1 if narrow else 2
+    name = min(longest_name, cells * 2 // 5, _NAME_BEST)
+    words = cells - time - gap - 2 - name - gap
+    return _Columns(cells, time, name, max(words, 0), gap)
+
+
+def _line(change: Change, time: str, name: str, now: float, at: _Columns, context: Context) -> Line:
+    mark = context.glyphs.ellipsis
+    sign, role = _sign(change.kind, context.glyphs)
+    spans = (
+        cell(time, at.time, Role.MUTED, mark),
+        Span(" " * at.gap),
+        Span(sign, role),
+        Span(" "),
+        cell(name, at.name, Role.PLAIN, mark),
+        Span(" " * at.gap),
+        Span(_words(change, now, at, context), Role.MUTED),
+    )
+    return fit_line(spans, at.total, mark)
+
+
+_STATE: Final[Mapping[ChangeKind, tuple[HealthKind, Role]]] = {
+    ChangeKind.BENCHED: (HealthKind.COOLING, Role.COOLING),
+    ChangeKind.DEAD: (HealthKind.NEEDS_LOGIN, Role.DEAD),
+    ChangeKind.PAUSED: (HealthKind.PAUSED, Role.PAUSED),
+    ChangeKind.LOST_SECRET: (HealthKind.NO_SECRET, Role.ABSENT),
+    ChangeKind.BROKEN: (HealthKind.BAD_ROW, Role.DEAD),
+    ChangeKind.READY: (HealthKind.READY, Role.READY),
+}
+
+
+def _sign(kind: ChangeKind, glyphs: Glyphs) -> tuple[str, Role]:
+    """Return the sign of the state that came about; what changed no state has a dot."""
+    if kind not in _STATE:
+        return glyphs.dot, Role.ACCENT
+    state, role = _STATE[kind]
+    return glyphs.health[state], role
+
+
+def _time(moment: float, now: float, *, narrow: bool) -> str:
+    """Return when it was; in few cells the minute today, the day this week, the date before."""
+    text = clock_time(moment, now)
+    if not narrow:
+        return text
+    day, _, rest = text.partition(" ")
+    if rest:
+        return day
+    return text[:5] if ":" in text else text[5:]
+
+
+# --- names -------------------------------------------------------------------------------------------------
+
+
+def _names(change: Change, context: Context) -> tuple[str, str]:
+    scrubbers = (context.scrubber,)
+    provider = _name_text(change.provider, scrubbers)
+    if change.row_id is None:
+        return provider, ""
+    if context.masked:
+        return provider, "key"
+    return provider, _name_text(change.label, scrubbers) or _name_text(change.row_id, scrubbers)
+
+
+def _name_width(provider: str, label: str) -> int:
+    return width(provider) + (width(label) + 3 if label else 0)
+
+
+def key_name(provider: str, label: str, cells: int, mark: str) -> str:
+    """Return ``provider / label`` in at most `cells` cells; the provider gives way first."""
+    if not label:
+        return cut(provider, cells, mark=mark)
+    room = max(cells - width(label) - 3, min(width(provider), _PROVIDER_LEAST))
+    return cut(f"{cut(provider, room, mark=mark)} / {label}", cells, mark=mark)
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def _words(change: Change, now: float, at: _Columns, context: Context) -> str:
+    """Return what happened in as many cells as there are: of a bench its end stays, and the sentence gives way."""
+    mark = context.glyphs.ellipsis
+    body = _SAYS[change.kind](change, now, context)
+    head = body.partition(": ")[0]
+    tails = [f"{end}{_times(change, context.glyphs)}" for end in _ends(change, now, narrow=at.is_narrow)]
+    tail = next((tail for tail in tails if width(head) + width(tail) <= at.words), "")
+    room = at.words - width(tail)
+    if width(body) > room and width(head) + _MORE_LEAST > room:
+        body = head
+    return cut(body, room, mark=mark) + tail
+
+
+def _ends(change: Change, now: float, *, narrow: bool) -> tuple[str, ...]:
+    """Return how the end of a bench or pause is told, the longest form first."""
+    if change.until is None or change.kind not in (ChangeKind.BENCHED, ChangeKind.PAUSED):
+        return ("",)
+    end = _time(change.until, now, narrow=narrow)
+    return (
+        (f", cooling until {end}", f", until {end}", "")
+        if change.kind is ChangeKind.BENCHED
+        else (f" until {end}", "")
+    )
+
+
+def _times(change: Change, glyphs: Glyphs) -> str:
+    if change.count < 2:
+        return ""
+    return f" {'x' if glyphs.ellipsis.isascii() else '×'}{change.count}"
+
+
+def _benched(change: Change, _now: float, context: Context) -> str:
+    return _why(change, HealthKind.COOLING, context) or "benched"
+
+
+def _dead(change: Change, _now: float, context: Context) -> str:
+    why = _why(replace(change, code=None), HealthKind.NEEDS_LOGIN, context)
+    return f"log in again: {why}" if why else "log in again"
+
+
+def _lost_secret(change: Change, _now: float, context: Context) -> str:
+    why = "" if context.masked else _why(change, HealthKind.NO_SECRET, context)
+    return why if why.startswith("token ended") else f"no secret: {why}" if why else "no secret"
+
+
+def _broken(change: Change, _now: float, context: Context) -> str:
+    return f"cannot be read: {_detail(change, context)}"
+
+
+def _renamed(change: Change, _now: float, context: Context) -> str:
+    return "renamed" if context.masked else f"renamed from {_detail(change, context)}"
+
+
+def _strategy(change: Change, _now: float, context: Context) -> str:
+    return f"now picks by {_detail(change, context)}"
+
+
+def _came_back(change: Change, _now: float, context: Context) -> str:
+    return _detail(change, context) or "ready"
+
+
+def _plain(change: Change, _now: float, _context: Context) -> str:
+    return change.kind.value
+
+
+_SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
+    ChangeKind.ADDED: _plain,
+    ChangeKind.REMOVED: _plain,
+    ChangeKind.RENAMED: _renamed,
+    ChangeKind.SECRET_CHANGED: _came_back,
+    ChangeKind.BENCHED: _benched,
+    ChangeKind.DEAD: _dead,
+    ChangeKind.PAUSED: _plain,
+    ChangeKind.LOST_SECRET: _lost_secret,
+    ChangeKind.BROKEN: _broken,
+    ChangeKind.READY: _came_back,
+    ChangeKind.STRATEGY: _strategy,
+}
+
+
+def _detail(change: Change, context: Context) -> str:
+    return _name_text(change.detail or "", (context.scrubber,))
+
+
+def _why(change: Change, kind: HealthKind, context: Context) -> str:
+    """Return the reason as a row of that state gives it, cleaned, scrubbed and masked as there."""
+    said = change.message or ""
+    row = Credential(
+        id=change.row_id or "",
+        provider=change.provider,
+        last_error_code=change.code,
+        last_error_message=said if len(said) < LONGEST else _said(said, (context.scrubber,)),
+    )
+    why = None if change.detail is None else _detail(change, context)
+    return why_text(RowState(row, Health(kind, why=why)), context)

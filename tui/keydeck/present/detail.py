@@ -1,0 +1,135 @@
+"""Everything about one key, as named facts: what it is, how it stands, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from keydeck.engine.credential import Credential, is_owned
+from keydeck.engine.snapshot import PoolSnapshot
+from keydeck.engine.state import HealthKind, PoolState, RowState, cooldown_s
+from keydeck.present.card import advice
+from keydeck.present.panes import since_text
+from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, status_cell, why_text
+from keydeck.present.spans import Line, Role, Span
+from keydeck.present.text import clean, clock_time, duration, grouped, wrapped
+
+Fact = tuple[str, Line]
+"""A name and its value; a value may take several lines when it is written out."""
+
+_NAME_CELLS: Final = 12
+
+
+def identity(pool: PoolSnapshot, found: RowState, context: Context) -> list[Fact]:
+    """Return what a key is."""
+    row = found.row
+    if not isinstance(row, Credential):
+        return [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+    place = [item.id for item in pool.rows].index(row.id) + 1
+    kind = "API key" if row.auth_type == "api_key" else f"{label_text(row.auth_type, context.scrubber)} login"
+    source = row.source.partition(":")[0] if context.masked else row.source
+    url = (
+        "hidden"
+        if context.masked
+        else clean(context.scrubber.scrub(row.base_url or "")) or "the provider's own"
+    )
+    facts = [
+        ("id", _name(row.id, context)),
+        ("type", _plain(kind)),
+        ("source", _name(source, context)),
+        ("place", _plain(f"{place} of {len(pool.rows)}")),
+        ("base url", _plain(url)),
+        ("key", _plain(_key_text(row))),
+        ("requests", _plain(_requests(pool, row))),
+    ]
+    if row.inherited:
+        facts.append(("profile", _plain("the root profile's; acts need --profile default")))
+    return facts
+
+
+def _key_text(row: Credential) -> str:
+    secret = row.live_secret
+    if not secret:
+        return "not here"
+    stored = row.stored and is_owned(row.provider, row.source)
+    short = secret.fingerprint.partition(":")[2][:8]
+    return f"{'stored here' if stored else 'used where it is, not stored'}, fingerprint {short}"
+
+
+def _requests(pool: PoolSnapshot, row: Credential) -> str:
+    uses = sorted((other.request_count for other in pool.rows if isinstance(other, Credential)), reverse=True)
+    rank = uses.index(row.request_count) + 1
+    return f"{grouped(row.request_count)}, rank {rank} of {len(uses)}"
+
+
+def situation(
+    pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float, context: Context
+) -> list[Fact]:
+    """Return how a key stands, and why."""
+    health = found.health
+    sign = Span(f"{row_glyph(row, now, context.glyphs)} ", row_role(row, now))
+    word = "cooling" if health.kind is HealthKind.COOLING else row.word
+    facts: list[Fact] = [("state", (sign, Span(word, row_role(row, now))))]
+    if why := why_text(found, context):
+        facts.append(("why", _plain(why)))
+    if health.since is not None:
+        facts.append(("since", _plain(since_text(health.since, now))))
+    if health.until is not None:
+        left = f"{clock_time(health.until, now)}, in {duration(health.until - now)}"
+        facts.append(("free again", _plain(left)))
+        facts.append(("", tuple(status_cell(row, now, 34, context.glyphs))))
+        facts.append(("evidence", _plain(_evidence(found))))
+    facts.append(("selection", _plain(_selection(pool, state, found))))
+    if found.token_expires_at is not None:
+        facts.append(("token", _plain(_token(found.token_expires_at, now))))
+    if said := advice(pool, found):
+        facts.append(("do", (Span(said, Role.ACCENT),)))
+    return facts
+
+
+def _evidence(found: RowState) -> str:
+    row = found.row
+    if isinstance(row, Credential) and row.last_error_reset_at is not None:
+        return "the file names the end"
+    code = row.last_error_code if isinstance(row, Credential) else None
+    return f"no end was told: {code or 'a failure'} rests {duration(cooldown_s(code))}"
+
+
+def _selection(pool: PoolSnapshot, state: PoolState, found: RowState) -> str:
+    if not found.health.is_usable:
+        return "passed over"
+    following = pool.next_pick(state)
+    if following == found.id:
+        return "the next request goes here"
+    if following is None:
+        return f"the next request goes to any of {len(state.usable)}"
+    return f"waits for its turn ({clean(pool.followed_strategy)})"
+
+
+def _token(ends: float, now: float) -> str:
+    if ends <= now:
+        return f"ended {since_text(ends, now)}"
+    return f"ends {clock_time(ends, now)}, in {duration(ends - now)}"
+
+
+def _name(text: str, context: Context) -> Line:
+    return _plain(label_text(text, context.scrubber))
+
+
+def _plain(text: str) -> Line:
+    return (Span(text),)
+
+
+def fact_lines(facts: Iterable[Fact], cells: int) -> tuple[Line, ...]:
+    """Return facts in two columns, long values on several lines; no line is wider than `cells`."""
+    lines: list[Line] = []
+    for name, value in facts:
+        head = Span(f"{name:<{_NAME_CELLS}}", Role.MUTED)
+        room = cells - _NAME_CELLS
+        if len(value) > 1:
+            lines.append((head, *value))
+            continue
+        for part in wrapped(value[0].text, room):
+            lines.append((head, Span(part, value[0].role)))
+            head = Span(" " * _NAME_CELLS)
+    return tuple(lines)
