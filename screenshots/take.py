@@ -21,6 +21,7 @@ os.environ.pop("NO_COLOR", None)
 time.tzset()
 
 from keydeck.dashboard.app import PoolApp
+from keydeck.dashboard.sharing import portable_svg
 from keydeck.demo.scene import around, write_scene
 from keydeck.engine.home import locate_home
 from keydeck.engine.snapshot import HomeReader
@@ -30,9 +31,14 @@ NOW = 1_794_146_531.0
 PICTURES: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "dashboard-120x40": ((120, 40), ("j", "j", "j", "j")),
     "dashboard-80x24": ((80, 24), ("j", "j", "j", "j")),
-    "strategy-120x40": ((120, 40), ("s",)),
+    "dashboard-200x60": ((200, 60), ("j", "j", "j", "j")),
+    "detail-120x40": ((120, 40), ("j", "j", "j", "j", "enter")),
+    "strategy-120x40": ((120, 40), ("s", "j")),
+    "add-key-80x24": ((80, 24), ("a", "enter", *"sk-demo-")),
+    "commands-80x24": ((80, 24), ("ctrl+p", *"open")),
     "help-80x24": ((80, 24), ("question_mark",)),
     "problems-masked-80x24": ((80, 24), ("exclamation_mark", "m")),
+    "settings-80x24": ((80, 24), ("4",)),
 }
 
 
@@ -44,7 +50,7 @@ async def take(size: tuple[int, int], keys: tuple[str, ...]) -> str:
         surroundings = around(user)
         home = locate_home(user / ".hermes", around=surroundings)
         reader = HomeReader(home, around=surroundings, clock=lambda: NOW)
-        app = PoolApp(reader, clock=lambda: NOW, watch=False)
+        app = PoolApp(reader, clock=lambda: NOW, watch=False, state=user / "state")
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             for key in keys:
@@ -55,9 +61,7 @@ async def take(size: tuple[int, int], keys: tuple[str, ...]) -> str:
 
 def portable(svg: str) -> str:
     """Make a picture the same on every run and machine: no font from afar, no random names."""
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: Fira Code, monospace", "font-family: 'DejaVu Sans Mono', monospace", svg)
-    return re.sub(r"terminal-\d+", "terminal", svg)
+    return re.sub(r"terminal-\d+", "terminal", portable_svg(svg))
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual import __version__ as textual_version
+from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.notifications import SeverityLevel
@@ -211,7 +212,7 @@ class PoolApp(App[None]):
 
     def picture(self) -> str:
         """Return the screen as SVG."""
-        return self.export_screenshot(title="keydeck", simplify=True)
+        return self.export_screenshot(title="keydeck")
 
     def masked_picture(self) -> str:
         """Return the screen as SVG with names hidden, whatever it shows; nothing of that reaches the terminal."""
@@ -297,6 +298,17 @@ class PoolApp(App[None]):
         if self.snapshot.config_trouble is not None:
             return clean(f"config.yaml cannot be changed: {self.snapshot.config_trouble.reason}")
         return Operator(self._reader).strategy_obstacle()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Run a letter's action before the next key is looked at: in a burst, ``/dy`` is a filter and no removal."""
+        if isinstance(event, events.Key) and not event.is_forwarded and self._are_letters_commands():
+            for priority in (True, False):
+                if await self._check_bindings(event.key, priority=priority):
+                    return
+        await super().on_event(event)
+
+    def _are_letters_commands(self) -> bool:
+        return isinstance(self.screen, DeckScreen) and self.screen.focused is None
 
     def action_help_quit(self) -> None:
         """Say on ctrl+c, which other programs quit by, how to quit here."""

@@ -373,7 +373,7 @@ class Operator:
             return default_base_url(provider)
         if url := custom_base_url(self._reader.config(), provider):
             return url
-        raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL")
+        raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL (--base-url)")
 
     def _keep_config_copy(self, path: Path, _old: bytes) -> None:
         try:

@@ -70,7 +70,8 @@ def situation(
     sign = Span(f"{row_glyph(row, now, context.glyphs)} ", row_role(row, now))
     word = "cooling" if health.kind is HealthKind.COOLING else row.word
     facts: list[Fact] = [("state", (sign, Span(word, row_role(row, now))))]
-    if why := why_text(found, context):
+    why = why_text(found, context)
+    if why and why != word:
         facts.append(("why", _plain(why)))
     if health.since is not None:
         facts.append(("since", _plain(since_text(health.since, now))))

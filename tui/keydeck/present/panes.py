@@ -190,8 +190,8 @@ def status_line(
     left = cells - line_width((badge, *modes, *counts, *fresh)) - 2
     # A few letters of a path tell nothing.
     shown = cut_head(clean(place), left, mark=glyphs.ellipsis) if left >= _PLACE_LEAST else ""
-    where = Span(f" {shown} ", Role.MUTED)
-    return between((badge, *modes, where), (*counts, *fresh), cells, glyphs.ellipsis)
+    where = (Span(f" {shown} ", Role.MUTED),) if shown else ()
+    return between((badge, *modes, *where), (*counts, *fresh), cells, glyphs.ellipsis)
 
 
 def _counts(kinds: Iterable[HealthKind]) -> list[Span]:

@@ -19,7 +19,7 @@ from keydeck.engine.checks import LONGEST_LABEL
 from keydeck.engine.providers import registry
 from keydeck.engine.secret import Secret
 from keydeck.present.new_key import Choice, about_key, choices, matching, usual_label, usual_url
-from keydeck.present.spans import Line, Role, Span, fit_line
+from keydeck.present.spans import Line, Role, Span
 from keydeck.present.text import clean, cut, fit, width
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AddKeyDialog(FormDialog):
         self._first = provider
         self._choices = choices(deck.snapshot)
         sign = f"{self._showing.glyphs.cursor} " if deck.needs_cursor_mark else ""
-        self._list = _FittedList(self._showing.glyphs.ellipsis, id="add-choices", cursor_sign=sign)
+        self._list = LineList(id="add-choices", cursor_sign=sign, mark=self._showing.glyphs.ellipsis)
         self._provider = ""
         self._step = 1
         self._says_at = {step: Static("", classes="says") for step in _HINTS}
@@ -271,16 +271,3 @@ class AddKeyDialog(FormDialog):
             self.query_one(f"#add-{name}", Input).value.strip() or None for name in ("label", "url")
         )
         self.submit(lambda operator: operator.add_key(provider, secret, label=label, base_url=url), "adding")
-
-
-class _FittedList(LineList):
-    """A list whose lines are cut to the width at hand, with a sign that there is more."""
-
-    def __init__(self, mark: str, *, id: str, cursor_sign: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, cursor_sign=cursor_sign)
-        self._mark = mark
-
-    def line_at(self, y: int) -> tuple[Line, bool]:
-        """Return a line as far as it fits."""
-        line, has_cursor = super().line_at(y)
-        return fit_line(line, self.size.width, self._mark), has_cursor

@@ -56,7 +56,8 @@ class PickDialog(Dialog[V | None]):
     def __init__(self, glyphs: Glyphs, *, marks_cursor: bool) -> None:
         super().__init__()
         self._glyphs = glyphs
-        self._list = LineList(id="pick-list", cursor_sign=f"{glyphs.cursor} " if marks_cursor else "")
+        sign = f"{glyphs.cursor} " if marks_cursor else ""
+        self._list = LineList(id="pick-list", cursor_sign=sign, mark=glyphs.ellipsis)
 
     def choices(self) -> Sequence[Choice[V]]:
         """Return everything there is to choose from."""

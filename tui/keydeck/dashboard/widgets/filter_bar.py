@@ -52,7 +52,7 @@ class FilterBar(Horizontal):
     def open(self) -> None:
         """Take the keyboard."""
         self.display = True
-        self._field.focus()
+        self.screen.set_focus(self._field)  # at once: the next key is text
 
     def clear(self) -> None:
         """Empty the field."""

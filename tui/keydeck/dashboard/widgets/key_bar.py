@@ -27,7 +27,7 @@ class KeyBar(FixedLines):
         """Show these (action id, key, text) triples, as many as fit whole into `cells`."""
         line: Line = (Span(" "),)
         self._ends = []
-        for action_id, key, text in keys:
+        for action_id, key, text in (item for item in keys if item[1]):
             longer = (*line, Span(key, Role.ACCENT), Span(f" {text}", Role.MUTED))
             if line_width(longer) <= cells:
                 line = (*longer, Span("  "))

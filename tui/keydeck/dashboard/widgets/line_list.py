@@ -11,7 +11,8 @@ from textual.geometry import Region
 from textual.message import Message
 
 from keydeck.dashboard.widgets.lines import LineWidget
-from keydeck.present.spans import Line, Role, Span
+from keydeck.present.spans import Line, Role, Span, fit_line
+from keydeck.present.text import ELLIPSIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,15 @@ class LineList(LineWidget):
             super().__init__()
             self.value = value
 
-    def __init__(self, *, id: str | None = None, cursor_sign: str = "") -> None:  # noqa: A002 - Textual's name
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's name
+        cursor_sign: str = "",
+        mark: str = ELLIPSIS,
+    ) -> None:
         super().__init__(id=id)
+        self._mark = mark
         self._items: tuple[Item, ...] = ()
         self._cursor: int | None = None
         self._cursor_sign = cursor_sign
@@ -84,7 +92,8 @@ class LineList(LineWidget):
         """Return a line, and whether the cursor is on it."""
         has_cursor = y == self._cursor
         sign = self._cursor_sign if has_cursor else " " * len(self._cursor_sign)
-        return (Span(sign, Role.ACCENT), *self._items[y].line), has_cursor
+        line = (Span(sign, Role.ACCENT), *self._items[y].line)
+        return fit_line(line, self.size.width, self._mark), has_cursor
 
     def on_click(self, event: events.Click) -> None:
         """Choose what is clicked."""
