@@ -14,7 +14,7 @@ from keydeck.present.card import card_lines
 from keydeck.present.glyphs import UNICODE
 from keydeck.present.listing import list_lines, listing
 from keydeck.present.panes import pane_views
-from keydeck.present.rows import Context, columns, longest_label, row_line
+from keydeck.present.rows import Context, columns, longest_label, row_line, without_names
 from keydeck.present.spans import plain
 
 SECRET = "Planted0123456789abcdefghijklmnopqrstuvwxyz"
@@ -171,3 +171,12 @@ def test_a_long_message_is_drawn_in_good_time(home: Path) -> None:
     )
     snapshot = a_reader(home).read()
     assert len(list_lines(snapshot, NOW)) == 5
+
+
+def test_a_sentence_told_while_masked_holds_no_name(home: Path) -> None:
+    """Labels and variables of the store are replaced; ids and the rest stay."""
+    rows = [a_key("aaa001", "ana@example.com"), a_key("bbb002", "env row", source="env:ANAS_KEY")]
+    write_store(home, {"openrouter": rows})
+    snapshot = a_reader(home).read()
+    told = "removed ana@example.com (aaa001) from openrouter. ANAS_KEY is still set in .env"
+    assert without_names(told, snapshot) == "removed key (aaa001) from openrouter. key is still set in .env"

@@ -41,7 +41,7 @@ from keydeck.live.watch import Watch
 from keydeck.present.activity import settled
 from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
 from keydeck.present.note import Surface, diagnostics
-from keydeck.present.rows import Context
+from keydeck.present.rows import Context, without_names
 from keydeck.present.text import clean
 
 DEFAULT_MODE = "pools"
@@ -331,8 +331,9 @@ class PoolApp(App[None]):
         self.toasts.tell(self.safe(said), severity, cause=cause)
 
     def safe(self, text: str) -> str:
-        """Return text as it may be shown: clean, without a known secret."""
-        return clean(self.snapshot.scrubber.scrub_known(text))
+        """Return text as it may be shown: clean, without a known secret, and without names while they are hidden."""
+        shown = clean(self.snapshot.scrubber.scrub_known(text))
+        return without_names(shown, self.snapshot) if self.masked else shown
 
     # --- the worst -------------------------------------------------------------------------------------
 

@@ -73,6 +73,12 @@ class Toasts:
         for oldest in (*errors[:-_MOST], *passing[: -max(_MOST - len(errors), 1)]):
             del self._shown[oldest]
 
+    def clear(self) -> None:
+        """Remove all of them."""
+        if self._shown:
+            self._shown.clear()
+            self._show()
+
     def _drop_old(self) -> None:
         now = self._clock()
         self._shown = {cause: toast for cause, toast in self._shown.items() if toast.ends > now}

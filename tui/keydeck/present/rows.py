@@ -7,7 +7,7 @@ from typing import Final
 
 from keydeck.engine.credential import Credential
 from keydeck.engine.redact import Scrubber
-from keydeck.engine.snapshot import PoolSnapshot
+from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.live.problems import TOKEN_WARNING_S
 from keydeck.present.glyphs import Glyphs
@@ -37,6 +37,10 @@ _CODE_WORDS: Final = {
     503: "provider overloaded",
     529: "provider overloaded",
 }
+
+
+_SHORTEST_NAME: Final = 3
+"""Shorter labels would take letters out of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,16 @@ def label_text(label: str, scrubber: Scrubber) -> str:
     """Return a label as it may be shown: clean, and without a secret in it."""
     # Once more when clean: what was broken up by characters that are not drawn is whole again.
     return scrubber.scrub_known(clean(scrubber.scrub_known(label)))
+
+
+def without_names(text: str, snapshot: HomeSnapshot) -> str:
+    """Return a sentence without the labels and variables of the store's rows: for one that is told while masked."""
+    rows = [row for pool in snapshot.pools for row in pool.rows]
+    names = {label_text(row.label, snapshot.scrubber) for row in rows}
+    names |= {clean(row.source.partition(":")[2]) for row in rows if isinstance(row, Credential)}
+    for name in sorted((name for name in names if len(name) >= _SHORTEST_NAME), key=len, reverse=True):
+        text = text.replace(name, "key")
+    return text
 
 
 def source_text(row: Credential) -> str:

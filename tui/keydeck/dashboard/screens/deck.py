@@ -138,7 +138,7 @@ class DeckScreen(SharingActs, Screen[None]):
         left = deck.acting.undo_left_s()
         held = deck.changes_held()
         return (
-            f"frozen +{held}" if deck.is_frozen and held else "frozen" if deck.is_frozen else "",
+            f"frozen +{held}" if held else "frozen" if deck.is_frozen else "",
             "" if left is None else f"undo {duration(left)}",
             "masked" if deck.masked else "",
             "read-only" if deck.read_only else "",

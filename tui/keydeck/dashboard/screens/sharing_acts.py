@@ -43,7 +43,9 @@ class SharingActs:
             return write_shared(deck.state / _PICTURES, screenshot_name(deck.clock()), svg)
 
         said = "names shown" if shows_names else "names masked; m, m shows them"
-        self._written("screenshot", write, said)
+        # What is told in passing may hold a name, and is no part of the picture anyway.
+        deck.toasts.clear()
+        deck.call_after_refresh(self._written, "screenshot", write, said)
 
     def do_share_id(self) -> None:
         """Send the key's id to the clipboard."""
