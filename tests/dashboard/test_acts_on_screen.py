@@ -189,7 +189,10 @@ async def test_a_key_is_added_and_shown_nowhere(home: Path, size: tuple[int, int
         await told(ui, "added mine to openrouter")
         row = load(home)["credential_pool"]["openrouter"][1]
         assert (row["label"], row["access_token"], row["source"]) == ("mine", SECRET, "manual")
+        assert ui.cursor == ("openrouter", row["id"])
         await ui.press("u")
+        ui.sees("adding mine", "once undone it is gone")
+        await ui.press("y")
         await told(ui, "took mine back")
         assert stored(home) == ["aaa001"]
 

@@ -111,7 +111,7 @@ async def test_cursor_moves_over_pane_borders_and_back(home: Path) -> None:
 
 
 async def test_cursor_stays_on_its_row_when_rows_move(home: Path) -> None:
-    """Reordered rows take the cursor along; a removed row hands it to its pool's first."""
+    """Reordered rows take the cursor along; a removed row hands it to the one in its place."""
     write_store(home, {"openrouter": keys("aaa001", "aaa002", "aaa003")})
     async with running(home, (80, 24)) as ui:
         await ui.press("j")
@@ -120,7 +120,7 @@ async def test_cursor_stays_on_its_row_when_rows_move(home: Path) -> None:
         assert ui.cursor == ("openrouter", "aaa002")
         write_store(home, {"openrouter": keys("aaa003", "aaa001")})
         await ui.reload()
-        assert ui.cursor == ("openrouter", "aaa003")
+        assert ui.cursor == ("openrouter", "aaa001")
 
 
 async def test_far_rows_scroll_into_view_and_change_there(home: Path) -> None:

@@ -150,7 +150,9 @@ def test_what_comes_first(views: tuple[PaneView, ...], sort: str, labels: list[s
     shown = [row.label for row in arranged(views, Arrangement(sort=sort))[0].rows]
     assert shown[: len(labels)] == labels
     own = [row.label for row in views[0].rows]
-    assert [label for label in shown if label not in labels] == [label for label in own if label not in labels]
+    assert [label for label in shown if label not in labels] == [
+        label for label in own if label not in labels
+    ]
 
 
 def test_a_filter_opens_what_is_folded(views: tuple[PaneView, ...]) -> None:

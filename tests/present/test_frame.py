@@ -16,9 +16,7 @@ _LINES = st.lists(_TEXTS.map(Span), max_size=3).map(tuple)
 _GLYPHS = st.sampled_from((UNICODE, ASCII))
 
 
-@given(
-    _LINES, st.lists(_LINES, max_size=5), st.integers(4, 120), _GLYPHS, st.none() | st.integers(2, 12)
-)
+@given(_LINES, st.lists(_LINES, max_size=5), st.integers(4, 120), _GLYPHS, st.none() | st.integers(2, 12))
 def test_every_line_has_the_width(
     title: Line, body: list[Line], cells: int, glyphs: Glyphs, height: int | None
 ) -> None:
@@ -27,13 +25,23 @@ def test_every_line_has_the_width(
     assert len(box) == (len(body) + 2 if height is None else height)
     assert [line_width(line) for line in box] == [cells] * len(box)
     texts = [plain(line) for line in box]
-    assert [text[0] for text in texts] == [glyphs.corners[0], *[glyphs.side] * (len(box) - 2), glyphs.corners[2]]
-    assert [text[-1] for text in texts] == [glyphs.corners[1], *[glyphs.side] * (len(box) - 2), glyphs.corners[3]]
+    assert [text[0] for text in texts] == [
+        glyphs.corners[0],
+        *[glyphs.side] * (len(box) - 2),
+        glyphs.corners[2],
+    ]
+    assert [text[-1] for text in texts] == [
+        glyphs.corners[1],
+        *[glyphs.side] * (len(box) - 2),
+        glyphs.corners[3],
+    ]
 
 
 def test_a_box_as_people_see_it() -> None:
     """Title in the upper edge, a blank beside the text, and empty lines up to the height."""
-    box = framed((Span("key", Role.STRONG),), [(Span("one"),), (Span("a longer one"),)], 14, UNICODE, height=5)
+    box = framed(
+        (Span("key", Role.STRONG),), [(Span("one"),), (Span("a longer one"),)], 14, UNICODE, height=5
+    )
     assert [plain(line) for line in box] == [
         "╭─ key ──────╮",
         "│ one        │",
@@ -69,5 +77,5 @@ def test_two_boxes_stand_beside_each_other() -> None:
     assert [plain(line) for line in beside(one, other)] == [
         plain(left) + plain(right) for left, right in zip(one, other, strict=True)
     ]
-    with pytest.raises(ValueError, match="longer|shorter"):
+    with pytest.raises(ValueError, match=r"longer|shorter"):
         beside(one, framed((), [], 7, ASCII))

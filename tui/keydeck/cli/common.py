@@ -15,7 +15,7 @@ from keydeck.engine.acts import Done, Operator
 from keydeck.engine.credential import Row
 from keydeck.engine.errors import Refused
 from keydeck.engine.home import Surroundings, locate_home
-from keydeck.engine.providers import canonical
+from keydeck.engine.providers import canonical, is_custom, registry, unknown_provider
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.targets import resolve_target
 from keydeck.present.text import clean
@@ -102,9 +102,17 @@ def find_pool(reader: HomeReader, provider: str) -> PoolSnapshot:
 
 
 def pool_of(snapshot: HomeSnapshot, provider: str) -> PoolSnapshot:
-    """Return a provider's pool, an endpoint's by its name too; an empty one if it has no row."""
+    """Return a provider's pool, an endpoint's by its name too; an empty one if it has no row.
+
+    Raises:
+        Refused: there is no such provider.
+    """
     name = canonical(provider)
-    return snapshot.pool(name) or snapshot.pool(f"custom:{name}") or PoolSnapshot(name)
+    found = snapshot.pool(name) or snapshot.pool(f"custom:{name}")
+    known = {*registry(), *map(canonical, snapshot.bad_pools)}
+    if found is None and not ({name, f"custom:{name}"} & known or is_custom(name)):
+        raise Refused(unknown_provider(provider, [*known, *(pool.provider for pool in snapshot.pools)]))
+    return found or PoolSnapshot(name)
 
 
 def operator(place: Place, reader: HomeReader) -> Operator:

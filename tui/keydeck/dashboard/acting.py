@@ -80,7 +80,10 @@ class Acting:
         if done.undo is not None:
             ends = self._deck.clock() + UNDO_OF_REMOVAL_S if done.undo.holds_secret else None
             self._undos.append((done.undo, ends))
-        self._deck.tell(". ".join((done.text, *done.notes)), "information")
+        if done.credential_id is not None:
+            self._deck.await_key(done.credential_id)
+        said = (done.text, *done.notes, *(("u undoes it",) if done.undo is not None else ()))
+        self._deck.tell(". ".join(said), "information")
 
     # --- undo ------------------------------------------------------------------------------------------
 
@@ -102,6 +105,13 @@ class Acting:
                 self._deck.tell(str(error), "error")
             except KeydeckError as error:
                 self._deck.tell(str(error), "error")
+            finally:
+                self._deck.repaint()
+
+    def next_undo(self) -> Undo | None:
+        """Return what would be undone."""
+        self.forget_old_undos()
+        return self._undos[-1][0] if self._undos else None
 
     def undo_left_s(self) -> float | None:
         """Return for how long the last change can still be undone, where that ends."""

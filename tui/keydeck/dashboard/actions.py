@@ -46,6 +46,31 @@ _ASCII_KEY_NAMES: Final = {
 }
 
 
+# What other programs call it.
+_ALSO: Final = {
+    "key.remove": "delete",
+    "key.edit": "rename change label address",
+    "key.reset": "cooldown bench clear exhausted",
+    "pool.reset": "cooldown benches clear",
+    "key.first": "priority prefer top order",
+    "key.up": "priority order",
+    "key.down": "priority order",
+    "key.mark": "select",
+    "key.add": "new create",
+    "pool.strategy": "rotation balance",
+    "view.open": "detail inspect why",
+    "view.filter": "search find",
+    "view.mask": "privacy names anonymous",
+    "view.freeze": "pause hold",
+    "app.theme": "color colour dark light",
+    "app.quit": "exit leave close",
+    "go.settings": "preferences options keymap rebind config",
+    "share.shot": "picture svg export",
+    "share.id": "clipboard",
+    "share.note": "clipboard incident",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One thing the user can do.
@@ -68,6 +93,11 @@ class Action:
     """The screens whose key bar has room for it."""
     dangerous: bool = False
     """Changes a file: gone in read-only mode."""
+
+    @property
+    def words(self) -> str:
+        """What a search for it looks at, other programs' words for it included."""
+        return f"{self.command} {self.help} {_ALSO.get(self.id, '')}"
 
     @property
     def handler(self) -> str:
@@ -189,7 +219,13 @@ ACTIONS: Final[tuple[Action, ...]] = (
         group="change",
         dangerous=True,
     ),
-    _anywhere("share.shot", ("ctrl+s",), "screenshot", "a picture of the screen, names masked", "share"),
+    _anywhere(
+        "share.shot",
+        ("ctrl+s",),
+        "screenshot",
+        "a picture of the screen; names hidden unless you took the mask off",
+        "share",
+    ),
     Action(
         id="share.id",
         keys=("y",),

@@ -194,6 +194,7 @@ class PoolApp(App[None]):
         self.theme = settings.theme if settings.theme in self.available_themes else POOL_DARK.name
         if "glyphs" not in self.flags:
             self.glyphs = ASCII if settings.glyphs == "ascii" else UNICODE
+        self.set_class(self.ascii_only, "-ascii")
         self.set_keymap(textual_keymap(settings.keymap))
 
     def repaint(self) -> None:
@@ -321,6 +322,10 @@ class PoolApp(App[None]):
     async def attempt(self, act: Act) -> str | None:
         """Run an act for a dialog; return why it was refused, or None when it took."""
         return await self.acting.attempt(act)
+
+    def await_key(self, row_id: str) -> None:
+        """Have the cursor go to a key that was added or put back, once it is read."""
+        self._pools.await_key(row_id)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Send text to the terminal's clipboard, through tmux too."""

@@ -18,7 +18,15 @@ from keydeck.engine.config import KNOWN_STRATEGIES, check_not_managed, custom_po
 from keydeck.engine.credential import CLEAN_STATUS, BadRow, Credential, Row, is_manual
 from keydeck.engine.discovery import custom_base_url
 from keydeck.engine.errors import ConfigReadOnly, Refused, TargetError
-from keydeck.engine.providers import CUSTOM_PREFIX, canonical, default_base_url, is_custom, names_of, registry
+from keydeck.engine.providers import (
+    CUSTOM_PREFIX,
+    canonical,
+    default_base_url,
+    is_custom,
+    names_of,
+    registry,
+    unknown_provider,
+)
 from keydeck.engine.secret import Secret, why_not_a_secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
 from keydeck.engine.sources import Shut, shut_source
@@ -40,6 +48,8 @@ class Undo:
     run: Callable[[Operator], Done] = field(repr=False)
     holds_secret: bool = False
     """Whether it has to be dropped after `UNDO_OF_REMOVAL_S`."""
+    takes_key: bool = False
+    """Whether it takes a key away that is nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,9 @@ class Operator:
             change.add_row(pool_key, row.to_json())
         self._must_be_there(provider, row.id)
         notes = (f"{provider} in this profile now has a key of its own: the root's no longer show here",)
-        undo = Undo(f"adding {row.label}", lambda operator: operator.take_back(row), holds_secret=True)
+        undo = Undo(
+            f"adding {row.label}", lambda operator: operator.take_back(row), holds_secret=True, takes_key=True
+        )
         return Done(f"added {row.label} to {provider} as {row.id}", notes if inherited else (), row.id, undo)
 
     def remove(self, provider: str, credential_id: str) -> Done:
@@ -240,12 +252,14 @@ class Operator:
         if here == there:
             return Done(f"{row.label} ({row.id}) stands there already", (), row.id)
         strategy = self._pool(provider).followed_strategy
-        notes = (
-            (f"{provider} picks by {strategy}: the order matters little",) if strategy in _UNORDERED else ()
-        )
+        notes: list[str] = []
+        if strategy in _UNORDERED:
+            notes.append(f"{provider} picks by {strategy}: the order matters little")
+        if there == 0 and self._is_out(provider, credential_id):
+            notes.append("it is out now: others are taken until it is back")
         undo = Undo(f"move of {row.label}", lambda operator: operator.move(provider, credential_id, here))
         where = "first" if there == 0 else "last" if there == len(line) - 1 else f"to place {there + 1}"
-        return Done(f"moved {row.label} {where} ({row.id})", notes, row.id, undo)
+        return Done(f"moved {row.label} {where} ({row.id})", tuple(notes), row.id, undo)
 
     def undo(self, undo: Undo) -> Done:
         """Apply an inverse, if what it would change still looks as it was left.
@@ -306,6 +320,8 @@ class Operator:
         name, before = strategy.strip().lower(), self._reader.config().strategy_of(pool_key)
         if name not in KNOWN_STRATEGIES:
             raise Refused(f"no strategy {strategy!r}; there are {', '.join(KNOWN_STRATEGIES)}")
+        if name == before:
+            return Done(f"{provider} picks by {name} already")
         changed = set_strategy(
             self._reader.home,
             pool_key,
@@ -363,10 +379,7 @@ class Operator:
         known += [endpoint.pool_key for endpoint in self._reader.config().endpoints]
         if (custom := custom_pool_key(provider)) in known:
             return custom
-        import difflib
-
-        close = difflib.get_close_matches(name, known, n=1)
-        raise Refused(f"unknown provider {provider!r}" + (f"; did you mean {close[0]}?" if close else ""))
+        raise Refused(unknown_provider(provider, known))
 
     def _default_url(self, provider: str) -> str | None:
         if not is_custom(provider):
@@ -374,6 +387,10 @@ class Operator:
         if url := custom_base_url(self._reader.config(), provider):
             return url
         raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL (--base-url)")
+
+    def _is_out(self, provider: str, credential_id: str) -> bool:
+        state = self._pool(provider).at(self._reader.clock())
+        return any(row.id == credential_id and not row.health.is_usable for row in state.rows)
 
     def _keep_config_copy(self, path: Path, _old: bytes) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -67,3 +67,11 @@ def default_base_url(provider: str) -> str | None:
     """Return the registry's endpoint of a provider, or None where it has none."""
     known = registry().get(provider)
     return known.base_url if known and known.base_url else None
+
+
+def unknown_provider(provider: str, known: Iterable[str]) -> str:
+    """Return what to say of a provider that is none, with the name that was likely meant."""
+    import difflib
+
+    close = difflib.get_close_matches(canonical(provider), list(known), n=1)
+    return f"unknown provider {provider!r}" + (f"; did you mean {close[0]}?" if close else "")

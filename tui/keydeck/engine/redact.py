@@ -1,31 +1,78 @@
-"""Take secrets out of text that came from outside: first the ones we know, then what looks like one."""
+"""Take secrets out of text that came from outside: those we know, however spelled, and what looks like one."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
-from typing import Final
+import string
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from keydeck.engine.secret import MASK, Secret
 
 # Shorter values would cut ordinary words out of messages.
 _SHORTEST_KNOWN: Final = 6
+# With fewer letters and digits than this a secret is looked for only as it is written: bare, it could be a word.
+_SHORTEST_BARE: Final = 12
+# So many letters and digits of a longer secret are its head, left over where somebody cut a text.
+_HEAD: Final = 16
 
-_PATTERN: Final = r"""
-    (?P<keep>(?:bearer|basic)\s+
-      | [?&](?:key|api_key|apikey|token|access_token|auth|sig|signature)=
-      | (?:api[-_ ]?key|token|secret|password|authorization)["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?
+ESCAPE_SEQUENCES: Final = (
+    r"\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[PX^_][^\x1b\x9c]*(?:\x1b\\|\x9c)?"
+)
+"""What steers a terminal, sequences whole: what a text is cleaned of before it is drawn."""
+
+_LOWER: Final = bytes(range(256)).lower()
+_NOT_TELLING: Final = bytes(set(range(256)) - set((string.ascii_letters + string.digits).encode()))
+
+# A word may also begin behind an escaped character: %20sk-…, \nsk-…
+_BEGIN: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
+_PREFIX: Final = (
+    rf"{_BEGIN}(?:sk|pk|rk|gsk|xai|hf|ghp|gho|ghu|ghs|github_pat|AIza|ya29|nvapi|fw|r8|AKIA)[-_.]?"
+)
+_TOKEN: Final = rf"{_BEGIN}eyJ[A-Za-z0-9_\-]{{8,2000}}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"
+_PATTERN: Final = rf"""
+    (?P<keep>(?:bearer|basic)(?:\s|%20|\+)+
+      | (?:[?&]|%3F|%26)(?:key|api_key|apikey|token|access_token|auth|sig|signature)(?:=|%3D)
+      | (?:api[-_ ]?key|token|secret|password|authorization)
+        \\*["']?\s*[:=]\s*\\*["']?(?:(?:bearer|basic)\s+)?
       | ://[^/\s:@]*:)
-    (?P<value>[^\s"'&,;<>@]{6,})
-    | \b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|ghu|ghs|github_pat|AIza|ya29|nvapi|fw|r8|AKIA)[-_.]?[A-Za-z0-9_\-]{12,}
-    | \beyJ[A-Za-z0-9_\-]{8,2000}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?
+    (?P<value>[^\s"'&,;<>@]{{6,}})
+    | {_PREFIX}[A-Za-z0-9_\-]{{12,}}
+    | {_TOKEN}
     """
+# No name looks like this: many letters and digits in a row, and mixed.
+_UNMISTAKABLE: Final = rf"""
+    (?P<keep>){_PREFIX}(?=[A-Za-z0-9_\-]*?[A-Za-z0-9]{{16}})(?=[A-Za-z0-9_\-]*?[0-9][A-Za-z]+[0-9])[A-Za-z0-9_\-]+
+    | {_TOKEN}
+    """
+
+_LONG_RUN: Final = re.compile(r"[A-Za-z0-9]{16}")
+"""Stands in all of them, and in few names."""
+
+_Range = tuple[int, int]
 
 
 @functools.cache
-def _pattern() -> re.Pattern[str]:
-    return re.compile(_PATTERN, re.IGNORECASE | re.VERBOSE)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE | re.VERBOSE)
+
+
+@functools.cache
+def _between() -> re.Pattern[str]:
+    """Return what an address, JSON or a terminal may put between the characters of a secret."""
+    return re.compile(rf"%(?:25)*[0-9A-Fa-f]{{2}}|\\+(?:u[0-9A-Fa-f]{{4}}|[nrtbf])|{ESCAPE_SEQUENCES}")
+
+
+class _Known(NamedTuple):
+    """A known secret of some length, bare and as it is."""
+
+    bare: bytes
+    value: str
+    lead: int
+    """Characters before the first that is told by `bare`."""
 
 
 class Scrubber:
@@ -38,24 +85,114 @@ class Scrubber:
         return "Scrubber(***)"
 
     @functools.cached_property
-    def _known(self) -> list[str]:
-        """The values, longest first; gathered when the first text comes."""
-        values = {secret.reveal() for secret in self._secrets}
-        long_enough = {value for value in values if len(value) >= _SHORTEST_KNOWN}
-        spellings = long_enough.union(*(_spellings(value) for value in long_enough if not value.isalnum()))
-        return sorted(spellings, key=len, reverse=True)
+    def _values(self) -> frozenset[str]:
+        """The values; gathered when the first text comes."""
+        values = (secret.reveal() for secret in self._secrets)
+        return frozenset(value for value in values if len(value) >= _SHORTEST_KNOWN)
+
+    @functools.cached_property
+    def _verbatim(self) -> tuple[str, ...]:
+        """Values that are looked for as they are written, with few letters and digits in them."""
+        few = {value for value in self._values if len(_bare(value)) < _SHORTEST_BARE}
+        return tuple(few.union(*(_spellings(value) for value in few if not value.isalnum())))
+
+    @functools.cached_property
+    def _heads(self) -> dict[bytes, list[_Known]]:
+        """All other values by the first of their letters and digits."""
+        heads: dict[bytes, list[_Known]] = {}
+        for value in self._values:
+            bare = _bare(value)
+            if len(bare) >= _SHORTEST_BARE:
+                known = _Known(bare, value, _telling_places(value, None)[0])
+                heads.setdefault(bare[:_SHORTEST_BARE], []).append(known)
+        return heads
+
+    @functools.cached_property
+    def _shortest(self) -> int:
+        """The length from which a text can hold any of them."""
+        lengths = [len(known.bare) for same in self._heads.values() for known in same]
+        return min([_HEAD, *lengths, *map(len, self._verbatim)])
 
     def scrub(self, text: str) -> str:
         """Return `text` with every secret replaced by ``***``."""
-        return _pattern().sub(lambda match: f"{match['keep'] or ''}{MASK}", self.scrub_known(text))
+        return _without(text, [*self._known_in(text), *_shapes_in(text, _PATTERN)])
 
     def scrub_known(self, text: str) -> str:
-        """Return `text` without the known secrets only: for labels, where a pattern could hit a name."""
-        if self._known and len(text) >= len(self._known[-1]):
-            for value in self._known:
-                if value in text:
-                    text = text.replace(value, MASK)
+        """Return `text` without known secrets and what can only be one: for names, which may look like one."""
+        if len(text) < self._shortest:  # as most names are, of which there may be thousands
+            return text
+        found = self._known_in(text)
+        if _LONG_RUN.search(text):
+            found += _shapes_in(text, _UNMISTAKABLE)
+        return _without(text, found)
+
+    def _known_in(self, text: str) -> list[_Range]:
+        found = [place for value in self._verbatim for place in _all_of(value, text)]
+        if self._heads:
+            found += self._bare_in(text, None)
+            if "%" in text or "\\" in text or "\x1b" in text or "\x9b" in text:
+                found += self._bare_in(text, _between())
+        return found
+
+    def _bare_in(self, text: str, skipped: re.Pattern[str] | None) -> Iterator[_Range]:
+        """Yield where known secrets stand, whatever is between their letters and digits, in any case."""
+        bare, heads = _bare(skipped.sub("", text) if skipped else text), self._heads
+        starts = range(len(bare) - _SHORTEST_BARE + 1)
+        found = [start for start in starts if bare[start : start + _SHORTEST_BARE] in heads]
+        places = _telling_places(text, skipped) if found else []
+        for start in found:
+            for known in heads[bare[start : start + _SHORTEST_BARE]]:
+                if length := _shared(known.bare, bare[start : start + len(known.bare)]):
+                    begin, end = places[start], places[start + length - 1] + 1
+                    whole = (begin - known.lead, begin - known.lead + len(known.value))
+                    yield whole if text[max(whole[0], 0) : whole[1]] == known.value else (begin, end)
+
+
+def _bare(text: str) -> bytes:
+    """Return the ASCII letters and digits of a text in lower case: what escapes and invisible signs leave alone."""
+    return text.encode("ascii", "ignore").translate(_LOWER, _NOT_TELLING)
+
+
+def _telling_places(text: str, skipped: re.Pattern[str] | None) -> list[int]:
+    """Return where in a text the characters of its bare form stand."""
+    gone = {place for found in skipped.finditer(text) for place in range(*found.span())} if skipped else ()
+    return [
+        place for place, char in enumerate(text) if char.isascii() and char.isalnum() and place not in gone
+    ]
+
+
+def _shared(known: bytes, found: bytes) -> int:
+    """Return how much of a known secret is there: all of it, or a head that tells it; else 0."""
+    if found == known:
+        return len(known)
+    pairs = enumerate(zip(known, found, strict=False))
+    length = next((place for place, (one, other) in pairs if one != other), min(len(known), len(found)))
+    return length if length >= _HEAD else 0
+
+
+def _all_of(value: str, text: str) -> Iterator[_Range]:
+    start = text.find(value)
+    while start >= 0:
+        yield start, start + len(value)
+        start = text.find(value, start + 1)
+
+
+def _shapes_in(text: str, pattern: str) -> Iterator[_Range]:
+    for found in _compiled(pattern).finditer(text):
+        yield (found.start() if found["keep"] is None else found.end("keep")), found.end()
+
+
+def _without(text: str, ranges: list[_Range]) -> str:
+    """Return a text with a mask for these parts; for one where they overlap or touch."""
+    if not ranges:
         return text
+    kept: list[str] = []
+    end = 0
+    for start, stop in sorted(ranges):
+        if start > end or not kept:
+            kept += [text[end:start], MASK]
+        end = max(end, stop)
+    return "".join((*kept, text[end:]))
 
 
 def _spellings(value: str) -> set[str]:

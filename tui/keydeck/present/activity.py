@@ -15,7 +15,7 @@ from keydeck.live.activity import Change, ChangeKind
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.rows import Context, why_text
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
-from keydeck.present.text import LONGEST, clean, clock_time, cut, width
+from keydeck.present.text import LONGEST, clock_time, cut, legible, width
 
 _NARROW_BELOW: Final = 70
 """Cells under which times give up their seconds."""
@@ -37,6 +37,7 @@ def settled(changes: Iterable[Change], *scrubbers: Scrubber) -> tuple[Change, ..
 def _settled(change: Change, scrubbers: tuple[Scrubber, ...]) -> Change:
     return replace(
         change,
+        provider=reduce(lambda name, scrubber: scrubber.scrub_known(name), scrubbers, change.provider),
         label=_name_text(change.label, scrubbers) or _name_text(change.row_id or "", scrubbers),
         detail=None if change.detail is None else _name_text(change.detail, scrubbers),
         message=None if change.message is None else _said(change.message, scrubbers),
@@ -44,24 +45,11 @@ def _settled(change: Change, scrubbers: tuple[Scrubber, ...]) -> Change:
 
 
 def _name_text(text: str, scrubbers: tuple[Scrubber, ...]) -> str:
-    return _legible(text, [scrubber.scrub_known for scrubber in scrubbers])
+    return legible(text, *(scrubber.scrub_known for scrubber in scrubbers))
 
 
 def _said(message: str, scrubbers: tuple[Scrubber, ...]) -> str:
-    return cut(_legible(message, [scrubber.scrub for scrubber in scrubbers]), _MESSAGE_LONGEST)
-
-
-def _legible(text: str, scrubs: list[Callable[[str], str]]) -> str:
-    """Return a text clean and scrubbed; scrubbed once more when clean, since a broken-up secret is whole again."""
-    text = _after(text, scrubs)
-    shown = clean(text)
-    if len(text) > 2 * LONGEST or len(shown) >= LONGEST:
-        shown = shown.rpartition(" ")[0]  # what is cut there may be the head of a secret
-    return _after(shown, scrubs)
-
-
-def _after(text: str, scrubs: list[Callable[[str], str]]) -> str:
-    return reduce(lambda left, scrub: scrub(left), scrubs, text)
+    return cut(legible(message, *(scrubber.scrub for scrubber in scrubbers)), _MESSAGE_LONGEST)
 
 
 # --- lines -------------------------------------------------------------------------------------------------

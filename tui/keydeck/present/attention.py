@@ -11,9 +11,9 @@ from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.engine.state import row_state
 from keydeck.live.problems import Problem, ProblemKind
 from keydeck.present.activity import key_name
-from keydeck.present.rows import Context, label_text, shown_name, why_text
+from keydeck.present.rows import Context, label_text, said_text, shown_name, why_text
 from keydeck.present.spans import Line, Role, Span, fit_line
-from keydeck.present.text import clean, clock_time, duration, width
+from keydeck.present.text import clock_time, duration, width
 
 _WORDS_LEAST: Final = 16
 # Beyond this nobody waits: a file that says so is wrong.
@@ -135,7 +135,7 @@ def _bad_pool(problem: Problem, view: _View) -> tuple[str, ...]:
 
 
 def _reason(text: str, view: _View) -> str:
-    return view.context.scrubber.scrub(clean(view.context.scrubber.scrub(text)))
+    return said_text(text, view.context.scrubber)
 
 
 def _pool_out(problem: Problem, view: _View) -> tuple[str, ...]:

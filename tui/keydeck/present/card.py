@@ -10,9 +10,9 @@ from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.frame import framed
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
-from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, why_text
+from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, said_text, why_text
 from keydeck.present.spans import Line, Role, Span, fit_line
-from keydeck.present.text import clean, clock_time, duration
+from keydeck.present.text import clock_time, duration
 
 CARD_LINES: Final = 6
 
@@ -29,7 +29,7 @@ def card_lines(
         (Span(_origin(pool, found, context), Role.MUTED),),
         (_sign(row, now, glyphs), Span(_situation(pool, state, found, row, now))),
         (Span("  " + _more(found, row, now, context), Role.MUTED),),
-        _advice_line(pool, found),
+        _advice_line(pool, found, context),
     )
     return framed((Span(row.label, Role.STRONG),), inner, cells, glyphs)
 
@@ -41,13 +41,13 @@ def card_line(
     found = next((item for item in state.rows if item.id == row.id), None)
     if found is None:
         return ()
-    more, helps = _more(found, row, now, context), advice(pool, found)
+    more, helps = _more(found, row, now, context), advice(pool, found, context)
     line = (
         Span(" "),
         _sign(row, now, context.glyphs),
         Span(_brief(pool, state, found, row, now)),
+        *((Span("  do ", Role.ACCENT), Span(f"{helps} ")) if helps else ()),
         Span(f": {more}", Role.MUTED),
-        *((Span("  do ", Role.ACCENT), Span(helps)) if helps else ()),
     )
     return (fit_line(line, cells, context.glyphs.ellipsis),)
 
@@ -76,7 +76,7 @@ def _origin(pool: PoolSnapshot, found: RowState, context: Context) -> str:
     row, name = found.row, label_text(pool.provider, context.scrubber)
     if not isinstance(row, Credential):
         return f"{name}, id {label_text(row.id, context.scrubber)}"
-    kind = "API key" if row.auth_type == "api_key" else f"{clean(row.auth_type)} login"
+    kind = "API key" if row.auth_type == "api_key" else f"{label_text(row.auth_type, context.scrubber)} login"
     source = label_text(row.source.partition(":")[0] if context.masked else row.source, context.scrubber)
     place = [item.id for item in pool.rows].index(row.id) + 1
     parts = [
@@ -90,7 +90,7 @@ def _origin(pool: PoolSnapshot, found: RowState, context: Context) -> str:
     if row.inherited:
         parts.append("the root profile's")
     if row.base_url and not context.masked:
-        parts.append(clean(context.scrubber.scrub(row.base_url)))
+        parts.append(said_text(row.base_url, context.scrubber))
     return f" {context.glyphs.dot} ".join(parts)
 
 
@@ -117,12 +117,12 @@ def _facts(row: KeyRow, now: float) -> str:
     return facts
 
 
-def _advice_line(pool: PoolSnapshot, found: RowState) -> Line:
-    helps = advice(pool, found)
+def _advice_line(pool: PoolSnapshot, found: RowState, context: Context) -> Line:
+    helps = advice(pool, found, context)
     return (Span("  do  ", Role.ACCENT), Span(helps)) if helps else ()
 
 
-def advice(pool: PoolSnapshot, found: RowState) -> str:
+def advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
     """Return the least drastic act that helps, empty where there is none; keys are the dashboard's."""
     row, kind = found.row, found.health.kind
     if row.inherited:
@@ -132,7 +132,8 @@ def advice(pool: PoolSnapshot, found: RowState) -> str:
     if kind is HealthKind.NEEDS_LOGIN:
         if isinstance(row, Credential) and row.auth_type == "api_key":
             return "press a for a new key, then d on this one; waiting does not help"
-        return f"log in again: hermes auth add {clean(pool.provider)}; waiting does not help"
+        name = label_text(pool.provider, context.scrubber)
+        return f"log in again: hermes auth add {name}; waiting does not help"
     if kind is HealthKind.BAD_ROW:
         return "mend this row in auth.json by hand; the others are not affected"
     if kind is HealthKind.NO_SECRET:
@@ -145,7 +146,7 @@ def advice(pool: PoolSnapshot, found: RowState) -> str:
 def _before_a_reset(row: Row) -> str:
     code = row.last_error_code if isinstance(row, Credential) else None
     if code == 402:
-        return "wait, or top up and press r"
+        return "top up, then press r"
     if code == 401:
         return "check that the key is valid, then press r"
     return "wait, or press r once the provider has lifted it"

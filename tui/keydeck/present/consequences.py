@@ -72,7 +72,9 @@ def _what_stays(state: PoolState, gone: Collection[str], head: str) -> list[Line
     is_last = not ready and any(item.id in gone and item.health.is_usable for item in state.rows)
     stays = f"{head}{len(others)} of its keys stay, {ready} of them ready."
     lines: list[Line] = [(Span(stays, Role.DEAD if is_last else Role.PLAIN),)]
-    if is_last:
+    if not others:
+        lines = [(Span(f"{head}It is the last key: none can serve then.", Role.DEAD),)]
+    elif is_last:
         lines.append((Span("It is the last ready key of this pool.", Role.DEAD),))
     return lines
 

@@ -10,9 +10,18 @@ from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState, cooldown_s
 from keydeck.present.card import advice
 from keydeck.present.panes import since_text
-from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, status_cell, why_text
-from keydeck.present.spans import Line, Role, Span
-from keydeck.present.text import clean, clock_time, duration, grouped, wrapped
+from keydeck.present.rows import (
+    Context,
+    KeyRow,
+    label_text,
+    row_glyph,
+    row_role,
+    said_text,
+    status_cell,
+    why_text,
+)
+from keydeck.present.spans import Line, Role, Span, line_width, plain
+from keydeck.present.text import clock_time, duration, grouped, wrapped
 
 Fact = tuple[str, Line]
 """A name and its value; a value may take several lines when it is written out."""
@@ -31,7 +40,7 @@ def identity(pool: PoolSnapshot, found: RowState, context: Context) -> list[Fact
     url = (
         "hidden"
         if context.masked
-        else clean(context.scrubber.scrub(row.base_url or "")) or "the provider's own"
+        else said_text(row.base_url or "", context.scrubber) or "the provider's own"
     )
     facts = [
         ("id", _name(row.id, context)),
@@ -83,7 +92,7 @@ def situation(
     facts.append(("selection", _plain(_selection(pool, state, found))))
     if found.token_expires_at is not None:
         facts.append(("token", _plain(_token(found.token_expires_at, now))))
-    if said := advice(pool, found):
+    if said := advice(pool, found, context):
         facts.append(("do", (Span(said, Role.ACCENT),)))
     return facts
 
@@ -91,7 +100,7 @@ def situation(
 def _evidence(found: RowState) -> str:
     row = found.row
     if isinstance(row, Credential) and row.last_error_reset_at is not None:
-        return "the file names the end"
+        return "auth.json says when it ends"
     code = row.last_error_code if isinstance(row, Credential) else None
     return f"no end was told: {code or 'a failure'} rests {duration(cooldown_s(code))}"
 
@@ -104,7 +113,7 @@ def _selection(pool: PoolSnapshot, state: PoolState, found: RowState) -> str:
         return "the next request goes here"
     if following is None:
         return f"the next request goes to any of {len(state.usable)}"
-    return f"waits for its turn ({clean(pool.followed_strategy)})"
+    return f"waits for its turn ({pool.followed_strategy})"
 
 
 def _token(ends: float, now: float) -> str:
@@ -127,10 +136,10 @@ def fact_lines(facts: Iterable[Fact], cells: int) -> tuple[Line, ...]:
     for name, value in facts:
         head = Span(f"{name:<{_NAME_CELLS}}", Role.MUTED)
         room = cells - _NAME_CELLS
-        if len(value) > 1:
+        if len(value) > 1 and line_width(value) <= room:
             lines.append((head, *value))
             continue
-        for part in wrapped(value[0].text, room):
-            lines.append((head, Span(part, value[0].role)))
+        for part in wrapped(plain(value), room):
+            lines.append((head, Span(part, value[-1].role)))
             head = Span(" " * _NAME_CELLS)
     return tuple(lines)

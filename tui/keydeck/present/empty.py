@@ -23,18 +23,10 @@ def empty_lines(snapshot: HomeSnapshot, flags: str, *, only_problems: bool) -> t
         (),
         (Span("The environment, .env, logins and config.yaml offer no key either.", Role.MUTED),),
         (),
-        (
-            Span(f"keydeck auth add openrouter{flags}", Role.ACCENT),
-            Span("   adds a key, as does a here; it is not shown"),
-        ),
-        (
-            Span("keydeck --home FOLDER", Role.ACCENT),
-            Span("         opens another home"),
-        ),
-        (
-            Span("keydeck --demo", Role.ACCENT),
-            Span("                shows what it looks like with keys"),
-        ),
+        (Span("a", Role.ACCENT), Span(" adds a key here, as does on the command line")),
+        (Span(f"keydeck auth add openrouter{flags}", Role.ACCENT),),
+        (Span("keydeck --home FOLDER", Role.ACCENT), Span(" opens another home,")),
+        (Span("keydeck --demo", Role.ACCENT), Span(" shows what it looks like with keys")),
         (),
         (Span("This screen keeps watching and shows the first key as soon as it is there.", Role.MUTED),),
     )

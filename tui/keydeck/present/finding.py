@@ -89,11 +89,23 @@ def _state(word: str) -> str:
     for kind, names in _STATE_WORDS.items():
         if any(name.startswith(word) for name in names):
             return kind.value
-    raise BadQuery(f"no state {word}; there are {', '.join(STATE_NAMES)}")
+    raise BadQuery(f"no state {word}: {' '.join(STATE_NAMES)}")
 
 
 def _has_word(values: tuple[str, ...], provider: str, row: KeyRow) -> bool:
-    heap = f"{row.label}\n{row.id}\n{row.source}\n{row.type}\n{provider}".casefold()
+    state = _STATE_WORDS[row.kind][0]
+    shown = (
+        row.label,
+        row.id,
+        row.source,
+        row.type,
+        provider,
+        state,
+        row.word,
+        str(row.code or ""),
+        row.detail,
+    )
+    heap = "\n".join(shown).casefold()
     return any(value in heap for value in values)
 
 

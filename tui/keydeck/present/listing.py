@@ -6,7 +6,7 @@ JSON is built from the fields named here and from nothing else (demand 4, "JSON 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from keydeck.engine.credential import Credential
@@ -15,7 +15,7 @@ from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.glyphs import ASCII
-from keydeck.present.rows import Context, label_text, source_text, why_text
+from keydeck.present.rows import Context, label_text, said_text, source_text, why_text
 from keydeck.present.text import clean, clock_time, duration, fit, width
 
 _WORDS: Final = {
@@ -39,10 +39,10 @@ def listing(snapshot: HomeSnapshot, now: float) -> dict[str, Any]:
 
 
 def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[str, Any]:
-    following, twins = pool.next_pick(state), pool.twins()
+    following, twins, scrub = pool.next_pick(state), pool.twins(), snapshot.scrubber.scrub_known
     return {
-        "provider": pool.provider,
-        "strategy": pool.strategy,
+        "provider": _told(pool.provider, scrub),
+        "strategy": _told(pool.strategy, scrub),
         "ready": len(state.usable),
         "total": len(state.rows),
         "next_ready_at": state.next_ready_at,
@@ -53,7 +53,8 @@ def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[
 def _credential(
     snapshot: HomeSnapshot, state: RowState, following: str | None, twins: Mapping[str, str]
 ) -> dict[str, Any]:
-    row, health, scrubber = state.row, state.health, snapshot.scrubber
+    row, health = state.row, state.health
+    scrub, scrub_name = snapshot.scrubber.scrub, snapshot.scrubber.scrub_known
     if not isinstance(row, Credential):
         row = Credential(
             id=row.id,
@@ -64,30 +65,36 @@ def _credential(
             inherited=row.inherited,
         )
     return {
-        "id": row.id,
-        "label": scrubber.scrub_known(row.label),
-        "auth_type": row.auth_type,
-        "source": row.source,
+        "id": _told(row.id, scrub_name),
+        "label": _told(row.label, scrub_name),
+        "auth_type": _told(row.auth_type, scrub_name),
+        "source": _told(row.source, scrub_name),
         "stored": row.stored,
         "inherited": row.inherited,
         "priority": row.priority,
-        "base_url": scrubber.scrub(row.base_url) if row.base_url else None,
+        "base_url": _told(row.base_url, scrub) if row.base_url else None,
         "health": health.kind.value,
         "status_code": row.last_error_code,
-        "reason": _scrubbed(row.last_error_reason, scrubber) or health.why,
-        "message": _scrubbed(row.last_error_message, scrubber),
+        "reason": _told(row.last_error_reason, scrub) or _told(health.why, scrub_name),
+        "message": _told(row.last_error_message, scrub) or None,
         "since": health.since,
         "until": health.until,
         "request_count": row.request_count,
         "token_expires_at": state.token_expires_at,
-        "duplicate_of": twins.get(row.id),
+        "duplicate_of": _told(twins.get(row.id), scrub_name),
         "next_pick": row.id == following,
-        "fingerprint": row.fingerprint,
+        "fingerprint": _told(row.fingerprint, scrub_name),
     }
 
 
-def _scrubbed(text: str | None, scrubber: Scrubber) -> str | None:
-    return scrubber.scrub(text) if text else None
+def _told(text: str | None, scrub: Callable[[str], str]) -> str | None:
+    """Return a text as it is but for secrets; clean only where what it hides among signs would not be found else."""
+    if text is None:
+        return None
+    once = scrub(text)
+    shown = clean(once)
+    again = once if shown == once else scrub(shown)
+    return once if again in (once, shown) else again
 
 
 def list_lines(snapshot: HomeSnapshot, now: float) -> list[str]:
@@ -96,11 +103,20 @@ def list_lines(snapshot: HomeSnapshot, now: float) -> list[str]:
     lines: list[str] = []
     for pool in snapshot.pools:
         state = pool.at(now)
-        lines += [f"{clean(pool.provider)}  {pool_sentence(state, now)}  {_strategy(pool)}"]
+        name, strategy = label_text(pool.provider, snapshot.scrubber), _strategy(pool, snapshot.scrubber)
+        lines += [f"{name}  {pool_sentence(state, now)}  {strategy}"]
         lines += _table(pool, state, now, context)
         lines.append("")
-    lines += [f"pool {clean(name)} cannot be shown: {clean(why)}" for name, why in snapshot.bad_pools.items()]
-    return lines
+    return [*lines, *bad_pool_lines(snapshot)]
+
+
+def bad_pool_lines(snapshot: HomeSnapshot) -> list[str]:
+    """Return a line for each pool that is missing from the list, and why."""
+    scrubber, bad = snapshot.scrubber, snapshot.bad_pools
+    return [
+        f"pool {label_text(name, scrubber)} cannot be shown: {said_text(why, scrubber)}"
+        for name, why in bad.items()
+    ]
 
 
 def _table(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -> list[str]:
@@ -113,11 +129,14 @@ def _table(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -
         mark = "->" if row.id == following else "  "
         kind, source, count = "", "", 0
         if isinstance(row.row, Credential):
-            kind = "key" if row.row.auth_type == "api_key" else clean(row.row.auth_type)
-            source, count = source_text(row.row), row.row.request_count
+            kind = (
+                "key" if row.row.auth_type == "api_key" else label_text(row.row.auth_type, context.scrubber)
+            )
+            source, count = source_text(row.row, context.scrubber), row.row.request_count
         said = _situation(row, now, context) + _badges(row, labels, twins)
+        shown_id = cell(label_text(row.id, context.scrubber), 8)
         lines.append(
-            f"  {mark} {place:>2}  {cell(clean(row.id), 8)}  {cell(labels[row.id], widest)}  {cell(kind, 5)}  "
+            f"  {mark} {place:>2}  {shown_id}  {cell(labels[row.id], widest)}  {cell(kind, 5)}  "
             f"{cell(source, 12)}  {count:>7}  {said}"
         )
     return lines
@@ -138,7 +157,7 @@ def _situation(row: RowState, now: float, context: Context) -> str:
 def _badges(row: RowState, labels: Mapping[str, str], twins: Mapping[str, str]) -> str:
     badges = ""
     if elder := twins.get(row.id):
-        badges += f" [same key as {labels.get(elder, elder)}]"
+        badges += f" [same key as {labels[elder]}]"
     if row.row.inherited:
         badges += " [inherited]"
     if isinstance(row.row, Credential) and not row.row.stored:
@@ -154,9 +173,9 @@ def pool_sentence(state: PoolState, now: float) -> str:
     return said
 
 
-def _strategy(pool: PoolSnapshot) -> str:
+def _strategy(pool: PoolSnapshot, scrubber: Scrubber) -> str:
     known = "" if pool.knows_strategy else " (unknown, read as fill_first)"
-    return clean(pool.strategy) + known
+    return label_text(pool.strategy, scrubber) + known
 
 
 # --- status ------------------------------------------------------------------------------------------------
@@ -164,7 +183,12 @@ def _strategy(pool: PoolSnapshot) -> str:
 
 def statuses(snapshot: HomeSnapshot, now: float) -> list[dict[str, Any]]:
     """Return, for each provider, whether it can be used now: the question a model picker asks."""
-    return [status_of(pool.provider, pool, now) for pool in snapshot.pools]
+    scrub, answers = snapshot.scrubber.scrub_known, []
+    for pool in snapshot.pools:
+        answer = status_of(pool.provider, pool, now)
+        told = {name: _told(answer[name], scrub) for name in ("provider", "name")}
+        answers.append({**answer, **told})
+    return answers
 
 
 def status_of(provider: str, pool: PoolSnapshot | None, now: float) -> dict[str, Any]:

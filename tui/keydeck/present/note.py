@@ -23,8 +23,8 @@ from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.engine.state import HealthKind
 from keydeck.present.glyphs import UNICODE
 from keydeck.present.panes import PaneView, pane_views
-from keydeck.present.rows import Context, KeyRow
-from keydeck.present.text import clean, cut, duration
+from keydeck.present.rows import Context, KeyRow, said_text
+from keydeck.present.text import cut, duration
 
 MOST_POOLS: Final = 30
 MOST_ROWS: Final = 10
@@ -138,8 +138,7 @@ def _listed(names: list[str]) -> str:
 
 def _name(text: str, scrubber: Scrubber) -> str:
     """Return a pool's name without secret or mail; as code unless every reader takes it for a plain word."""
-    # Once more when clean: what was broken up by characters that are not drawn is whole again.
-    text = _MAIL.sub(MASK, scrubber.scrub(clean(scrubber.scrub(text))))
+    text = _MAIL.sub(MASK, said_text(text, scrubber))
     text = cut(text, _LONGEST_NAME)
     if _PLAIN.fullmatch(text):
         return text

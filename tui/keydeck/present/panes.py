@@ -12,7 +12,7 @@ from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState
 from keydeck.live.problems import serving_pool
 from keydeck.present.glyphs import Glyphs
-from keydeck.present.rows import Context, KeyRow, key_rows, label_text
+from keydeck.present.rows import Context, KeyRow, key_rows, label_text, said_text
 from keydeck.present.spans import Line, Role, Span, between, fit_line, line_width
 from keydeck.present.text import clean, clock_time, cut_head, duration
 
@@ -67,7 +67,9 @@ def _pane(
         rows=key_rows(pool, state, context),
         ready=ready,
         back_at=None if ready else state.next_ready_at,
-        falls_to="" if ready else clean(serving_pool(snapshot, pool.provider, states) or ""),
+        falls_to=""
+        if ready
+        else label_text(serving_pool(snapshot, pool.provider, states) or "", context.scrubber),
         note=_note(pool, ready),
         changes_at=_changes_at(state, now, context.token_warning_s),
         kinds=tuple(row.health.kind for row in state.rows),
@@ -202,23 +204,25 @@ def _counts(kinds: Iterable[HealthKind]) -> list[Span]:
 
 def banner(snapshot: HomeSnapshot, now: float) -> str:
     """Return what is wrong with the store or config.yaml, in one line; empty when all is well."""
-    trouble = snapshot.trouble
+    trouble, scrubber = snapshot.trouble, snapshot.scrubber
     if trouble is not None:
-        what = getattr(trouble, "reason", str(trouble))
+        what = said_text(getattr(trouble, "reason", str(trouble)), scrubber)
         if isinstance(trouble, StoreTooNew | StoreReadOnly):
-            return f"auth.json: {clean(what)}. Writes are off."
+            return f"auth.json: {what}. Writes are off."
         repair = (
             " Mend it or restore a copy from keydeck/backups." if isinstance(trouble, StoreCorrupt) else ""
         )
         age = duration(now - snapshot.read_at) if snapshot.read_at else ""
         shown = f"Showing the last good copy, {age} old." if age else "Nothing could be read yet."
-        return f"auth.json: {clean(what)}. {shown} Writes are off.{repair}"
+        return f"auth.json: {what}. {shown} Writes are off.{repair}"
     if snapshot.config_trouble is not None:
-        return f"config.yaml: {clean(snapshot.config_trouble.reason)}. Strategies and endpoints may be stale."
+        what = said_text(snapshot.config_trouble.reason, scrubber)
+        return f"config.yaml: {what}. Strategies and endpoints may be stale."
     if snapshot.bad_pools:
         name, reason = next(iter(snapshot.bad_pools.items()))
         more = f" and {len(snapshot.bad_pools) - 1} more" if len(snapshot.bad_pools) > 1 else ""
-        return f"auth.json: pool {clean(name)}{more} cannot be shown: {clean(reason)}."
+        shown = f"pool {label_text(name, scrubber)}{more} cannot be shown"
+        return f"auth.json: {shown}: {said_text(reason, scrubber)}."
     return ""
 
 

@@ -12,7 +12,7 @@ from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.live.problems import TOKEN_WARNING_S
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
-from keydeck.present.text import clean, clock_time, cut, duration, grouped, width
+from keydeck.present.text import clock_time, cut, duration, grouped, legible, width
 
 _KIND_ROLE: Final = {
     HealthKind.READY: Role.READY,
@@ -94,15 +94,15 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
     """
     row, health = state.row, state.health
     if not isinstance(row, Credential):
-        why = clean(context.scrubber.scrub(health.why or ""))
+        why = said_text(health.why or "", context.scrubber)
         shown_id = label_text(row.id, context.scrubber)
         return KeyRow(row.id, health.kind, name, "", "", "", why, "", is_next=False, shown_id=shown_id)
     return KeyRow(
         id=row.id,
         kind=health.kind,
         label=name,
-        type="key" if row.auth_type == "api_key" else clean(row.auth_type),
-        source=source_text(row),
+        type="key" if row.auth_type == "api_key" else label_text(row.auth_type, context.scrubber),
+        source=source_text(row, context.scrubber),
         requests=grouped(row.request_count),
         word=_word(state, twin, context),
         detail=why_text(state, context) if health.kind in _EXPLAINED else "",
@@ -145,24 +145,29 @@ def shown_name(state: RowState, place: int, context: Context) -> str:
 
 
 def label_text(label: str, scrubber: Scrubber) -> str:
-    """Return a label as it may be shown: clean, and without a secret in it."""
-    # Once more when clean: what was broken up by characters that are not drawn is whole again.
-    return scrubber.scrub_known(clean(scrubber.scrub_known(label)))
+    """Return a name as it may be shown: clean, and without a secret in it."""
+    return legible(label, scrubber.scrub_known)
+
+
+def said_text(text: str, scrubber: Scrubber) -> str:
+    """Return a sentence or an address as it may be shown: clean, and without what looks like a secret."""
+    return legible(text, scrubber.scrub)
 
 
 def without_names(text: str, snapshot: HomeSnapshot) -> str:
     """Return a sentence without the labels and variables of the store's rows: for one that is told while masked."""
     rows = [row for pool in snapshot.pools for row in pool.rows]
     names = {label_text(row.label, snapshot.scrubber) for row in rows}
-    names |= {clean(row.source.partition(":")[2]) for row in rows if isinstance(row, Credential)}
+    sources = {row.source.partition(":")[2] for row in rows if isinstance(row, Credential)}
+    names |= {label_text(source, snapshot.scrubber) for source in sources}
     for name in sorted((name for name in names if len(name) >= _SHORTEST_NAME), key=len, reverse=True):
         text = text.replace(name, "key")
     return text
 
 
-def source_text(row: Credential) -> str:
+def source_text(row: Credential, scrubber: Scrubber) -> str:
     """Return where a row comes from, in a word."""
-    source = clean(row.source)
+    source = label_text(row.source, scrubber)
     if source.startswith(("env:", "config:")):
         return source.partition(":")[0]
     return source.removeprefix("manual:") or "manual"
@@ -174,7 +179,7 @@ def why_text(state: RowState, context: Context) -> str:
     if health.is_usable:
         return ""
     if not isinstance(row, Credential):
-        return clean(context.scrubber.scrub(row.reason))
+        return said_text(row.reason, context.scrubber)
     # The name of a variable, or a provider's sentence, may name the account: not while names are masked.
     hidden = context.masked and health.kind is HealthKind.NO_SECRET
     parts = ["its source is not here" if hidden else health.why] if health.why else []
@@ -183,9 +188,8 @@ def why_text(state: RowState, context: Context) -> str:
         said = "" if context.masked else row.last_error_message or row.last_error_reason or ""
         told = [f"{row.last_error_code} {code}".strip() if row.last_error_code else "", said]
         parts = told if any(told) else parts
-    # Scrubbed before it is cut, since a cut inside a secret would leave its head; and once more when clean.
-    text = context.scrubber.scrub(": ".join(part for part in parts if part))
-    return cut(context.scrubber.scrub(clean(text)), 400, mark=context.glyphs.ellipsis)
+    text = said_text(": ".join(part for part in parts if part), context.scrubber)
+    return cut(text, 400, mark=context.glyphs.ellipsis)
 
 
 def _word(state: RowState, twin: str | None, context: Context) -> str:
@@ -198,7 +202,7 @@ def _word(state: RowState, twin: str | None, context: Context) -> str:
     if health.kind is HealthKind.PAUSED:
         return "paused"
     if health.kind is HealthKind.NO_SECRET:
-        why = clean(health.why or "")
+        why = label_text(health.why or "", context.scrubber)
         if health.since is not None:  # a token that ended, not a variable's name
             return why
         return "no secret" if context.masked else f"no secret: {why}"

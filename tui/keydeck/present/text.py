@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
+
+from keydeck.engine.redact import ESCAPE_SEQUENCES
 
 ELLIPSIS: Final = "…"
 _MINUTE: Final = 60
@@ -22,13 +25,11 @@ _FOREVER: Final = 1e12
 _INERT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
 _HOSTILE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Whole escape sequences go, not only their first byte: what they leave behind would read as noise.
-_ESCAPES: Final = re.compile(
-    r"\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|\x1b[PX^_][^\x1b\x9c]*(?:\x1b\\|\x9c)?"
-)
+_ESCAPES: Final = re.compile(ESCAPE_SEQUENCES)
 # Beyond this nobody reads on, and cleaning would cost time on every draw.
 LONGEST: Final = 2000
+# Of a secret that nobody knows, a shorter head than this does not look like one.
+_HEAD: Final = 20
 _LONGEST_HEAD: Final = 300
 
 
@@ -49,6 +50,24 @@ def clean(text: str) -> str:
         # A secret that invisible characters hide from the scrubber may lie across the cut: its head goes, too.
         whole = whole[:LONGEST][:-_LONGEST_HEAD]
     return whole.rstrip()
+
+
+def legible(text: str, *scrubs: Callable[[str], str]) -> str:
+    """Return `text` clean, and without what any of `scrubs` takes out of it."""
+    text = _scrubbed(text, scrubs)
+    shown = clean(text)
+    if shown == text:
+        return shown
+    is_cut = len(text) > LONGEST * 2 or len(shown) >= LONGEST
+    # Once more: what is broken up by characters that are not drawn looks like a secret only now.
+    shown = _scrubbed(shown, scrubs)
+    return shown[:-_HEAD].rstrip() if is_cut else shown
+
+
+def _scrubbed(text: str, scrubs: tuple[Callable[[str], str], ...]) -> str:
+    for scrub in scrubs:
+        text = scrub(text)
+    return text
 
 
 def _few_marks(text: str) -> str:

@@ -48,7 +48,7 @@ class HelpDialog(PickDialog[str]):
         for action in found:
             key = key_text(action, deck.settings.keymap, ascii_only=deck.ascii_only)
             line = (Span(f"{key:<{_KEY_CELLS}} ", Role.ACCENT), Span(action.help))
-            words = f"{key} {action.text} {action.help} {action.group}"
+            words = f"{key} {action.words}"
             choices.append(Choice(line, words, action.id, action.group))
         return choices
 

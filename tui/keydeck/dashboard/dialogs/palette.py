@@ -58,7 +58,7 @@ class PaletteDialog(PickDialog[Found]):
                 Span(action.help, Role.MUTED),
             )
             found = Found("action", action.id)
-            choices.append(Choice(line, f"{action.command} {action.help}", found))
+            choices.append(Choice(line, action.words, found))
         return choices
 
     def _places(self, views: Sequence[PaneView]) -> list[Choice[Found]]:

@@ -18,6 +18,7 @@ from textual.widgets import Input
 
 from keydeck.dashboard.dialogs.dialog import Dialog
 from keydeck.dashboard.widgets.line_list import Item, LineList
+from keydeck.dashboard.widgets.text_field import TextField
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span
 
@@ -76,16 +77,14 @@ class PickDialog(Dialog[V | None]):
             box.border_title = self.TITLE_TEXT
             box.border_subtitle = self.HINT
             box.set_class(self._glyphs.cursor.isascii(), "-ascii")
-            yield Input(id="pick-search", compact=True, placeholder="type to search")
+            yield TextField(id="pick-search", placeholder="type to search")
             with VerticalScroll(id="pick-box") as scroll:
                 scroll.can_focus = False
                 yield self._list
 
     def on_mount(self) -> None:
         """Show everything."""
-        field = self.query_one(Input)
-        field.cursor_blink = False
-        field.focus()
+        self.query_one(Input).focus()
         self._fill("")
 
     @on(Input.Changed)

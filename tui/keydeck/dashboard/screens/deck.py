@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from keydeck.dashboard.actions import BY_ID, actions_on, key_bar
+from keydeck.dashboard.dialogs.confirm import ConfirmDialog
 from keydeck.dashboard.dialogs.dialog import hold_until_laid_out
 from keydeck.dashboard.dialogs.help import HelpDialog
 from keydeck.dashboard.dialogs.palette import Found, PaletteDialog
@@ -22,14 +23,17 @@ from keydeck.dashboard.widgets.key_bar import KeyBar
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.engine.state import HealthKind
 from keydeck.present.panes import banner, pane_views, status_line
-from keydeck.present.spans import Role, Span, fit_line
+from keydeck.present.spans import Line, Role, Span, fit_line
 from keydeck.present.text import duration, wrapped
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
 
 _BANNER_LINES: Final = 2
+_BARS: Final = 2
 TOO_SMALL: Final = (40, 10)
+_BLIND: Final = frozenset({"app.quit", "app.suspend", "view.back"})
+"""What may be done where nothing can be seen."""
 
 
 class DeckScreen(SharingActs, Screen[None]):
@@ -144,11 +148,16 @@ class DeckScreen(SharingActs, Screen[None]):
             "read-only" if deck.read_only else "",
         )
 
+    def is_too_small(self) -> bool:
+        """Tell whether there is no room to show what keys do."""
+        return self.size.width < TOO_SMALL[0] or self.size.height < TOO_SMALL[1]
+
     def _paint_too_small(self) -> None:
         width, height = self.size
-        small = width < TOO_SMALL[0] or height < TOO_SMALL[1]
+        small = self.is_too_small()
         said = f"too small: {width}x{height}, needs {TOO_SMALL[0]}x{TOO_SMALL[1]}"
-        lines = tuple((Span(part, Role.COOLING),) for part in wrapped(said, max(width, 1)))
+        parts = wrapped(said, max(width, 1))[: max(height - _BARS, 1)]
+        lines = tuple((Span(part, Role.COOLING),) for part in parts)
         self._too_small.show(lines if small else ())
         self._too_small.display = small
         for widget in self._body:
@@ -157,13 +166,14 @@ class DeckScreen(SharingActs, Screen[None]):
     # --- actions ---------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse what changes files in read-only mode; the key does nothing then."""
-        if action == "act" and self._deck.read_only:
-            return not BY_ID[str(parameters[0])].dangerous
-        return True
+        """Refuse everything but leaving where nothing can be seen of it."""
+        return action != "act" or not self.is_too_small() or parameters[0] in _BLIND
 
     def action_act(self, action_id: str) -> None:
-        """Do one action of the table."""
+        """Do one action of the table; in read-only mode none that changes a file."""
+        if self._deck.read_only and BY_ID[action_id].dangerous:
+            self._deck.tell("read-only: nothing is changed", "warning")
+            return
         handler: Callable[[], None] = getattr(self, BY_ID[action_id].handler)
         handler()
 
@@ -201,8 +211,23 @@ class DeckScreen(SharingActs, Screen[None]):
         self._deck.push_screen(ThemeDialog(self._deck), chosen)
 
     def do_app_undo(self) -> None:
-        """Undo the last change."""
-        self._deck.acting.undo()
+        """Undo the last change; ask first where that takes a key away that is nowhere else."""
+        undo = self._deck.acting.next_undo()
+        if undo is None or not undo.takes_key:
+            self._deck.acting.undo()
+            return
+
+        def answered(go_on: bool | None) -> None:
+            if go_on:
+                self._deck.acting.undo()
+
+        lines: tuple[Line, ...] = (
+            (Span(self._deck.safe(undo.text), Role.STRONG),),
+            (Span("The key is nowhere else: once undone it is gone.", Role.MUTED),),
+        )
+        self._deck.push_screen(
+            ConfirmDialog("undo", lines, "undo", ascii_only=self._deck.ascii_only), answered
+        )
 
     def do_app_reload(self) -> None:
         """Read again now."""

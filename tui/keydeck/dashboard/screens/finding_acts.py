@@ -9,10 +9,13 @@ from textual import on
 from keydeck.dashboard.screens.deck import DeckScreen
 from keydeck.dashboard.widgets.filter_bar import FilterBar
 from keydeck.dashboard.widgets.pane_stack import PaneStack, Spot
+from keydeck.engine.state import HealthKind
 from keydeck.present.arranging import OWN_ORDER, Arrangement, matches
 from keydeck.present.finding import BadQuery, Query, parse_query
 from keydeck.present.panes import PaneView
 from keydeck.present.text import clean
+
+USABLE = frozenset({HealthKind.READY, HealthKind.PROBING})
 
 
 class FindingActs(DeckScreen):
@@ -102,6 +105,19 @@ class FindingActs(DeckScreen):
     def do_view_problems(self) -> None:
         """Show only pools with trouble, or all again."""
         self._look_for(replace(self._wish, only_problems=not self._wish.only_problems))
+        if self._wish.only_problems:
+            self.go_to_trouble()
+
+    def go_to_trouble(self) -> None:
+        """Put the cursor on the first key that is out, unless it is on one."""
+        rows = [(view.provider, row) for view in self._shown for row in view.rows]
+        bad = [(provider, row.id) for provider, row in rows if row.kind not in USABLE]
+        if bad and self._cursor not in bad:
+            self.move_to(bad[0])
+
+    def move_to(self, spot: Spot) -> None:
+        """Put the cursor there."""
+        raise NotImplementedError
 
     def do_view_sort(self) -> None:
         """Sort the rows of each pool by the next column."""

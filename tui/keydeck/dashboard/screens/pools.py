@@ -63,6 +63,9 @@ class PoolsScreen(FindingActs, KeyActs):
         self._problems: tuple[Problem, ...] = ()
         self._wish = Arrangement()
         self._cursor: Spot | None = None
+        self._spot = self._spot_in_pool = 0
+        """Where the cursor was, among all rows and in its pool: for when its row is gone."""
+        self._awaited: str | None = None
         self._marks: frozenset[tuple[str, str]] = frozenset()
         self._wide = False
         self._built_for: tuple[object, Context] | None = None
@@ -80,6 +83,10 @@ class PoolsScreen(FindingActs, KeyActs):
         left = Vertical(self._stack, self._activity, id="left")
         side = Vertical(self._attention, self._facts, id="side")
         return (self._empty, Horizontal(left, side, id="middle"), self._card, self._filter)
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight; what else there is to do all screens share."""
+        self._stack.reveal_once_laid_out(self._cursor)
 
     # --- painting --------------------------------------------------------------------------------------
 
@@ -234,12 +241,30 @@ class PoolsScreen(FindingActs, KeyActs):
         return [place for pane in self._stack.panes() for place in _places_in(pane.view)]
 
     def _keep_cursor(self) -> None:
-        """Keep the cursor on its row; if that is gone, on the pool's first row, else on the first of all."""
+        """Keep the cursor on its row; if that is gone, on the row that took its place, first of all in its pool."""
         places = [place for view in self._shown for place in _places_in(view)]
-        if self._cursor in places:
-            return
-        same_pool = (place for place in places if self._cursor and place[0] == self._cursor[0])
-        self._cursor = next(same_pool, places[0] if places else None)
+        self._cursor = self._new_key(places) or self._cursor
+        if self._cursor not in places:
+            same_pool = [place for place in places if self._cursor and place[0] == self._cursor[0]]
+            spot = self._spot_in_pool if same_pool else self._spot
+            left = same_pool or places
+            self._cursor = left[min(spot, len(left) - 1)] if left else None
+        if self._cursor is not None:
+            self._spot = places.index(self._cursor)
+            self._spot_in_pool = self._spot - next(
+                spot for spot, place in enumerate(places) if place[0] == self._cursor[0]
+            )
+
+    def _new_key(self, places: list[Spot]) -> Spot | None:
+        """Return where the key is that was just added or put back, once it is there."""
+        found = next((place for place in places if place[1] and place[1] == self._awaited), None)
+        self._awaited = None if found else self._awaited
+        return found
+
+    def await_key(self, row_id: str) -> None:
+        """Put the cursor on a key that is not there yet as soon as it is."""
+        if all(row.id != row_id for pool in self._deck.view.pools for row in pool.rows):
+            self._awaited = row_id
 
     def _keep_zoom(self) -> None:
         """Show all pools again when the one that was shown alone is gone."""
@@ -265,7 +290,8 @@ class PoolsScreen(FindingActs, KeyActs):
 
     def move_to(self, spot: Spot) -> None:
         """Put the cursor there."""
-        self._cursor = spot
+        self._cursor, self._awaited = spot, None
+        self._keep_cursor()
         self._stack.point(spot)
         self._paint_selected(self._deck.clock())
         self._stack.reveal(spot)

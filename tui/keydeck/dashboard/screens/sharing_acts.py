@@ -42,7 +42,7 @@ class SharingActs:
             svg = portable_svg(deck.picture() if shows_names else _masked_picture(deck))
             return write_shared(deck.state / _PICTURES, screenshot_name(deck.clock()), svg)
 
-        said = "names shown" if shows_names else "names masked; m, m shows them"
+        said = "names shown, since you took the mask off" if shows_names else "names hidden"
         # What is told in passing may hold a name, and is no part of the picture anyway.
         deck.toasts.clear()
         deck.call_after_refresh(self._written, "screenshot", write, said)

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from keydeck.dashboard.widgets.lines import FixedLines
+from keydeck.dashboard.widgets.text_field import TextField
 from keydeck.present.spans import Role, Span, line_width
 from keydeck.present.text import clean
 
@@ -35,10 +36,7 @@ class FilterBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="filter-bar")
-        self._field = Input(
-            id="filter-field", compact=True, placeholder="words  state:cool  pool:x  code:429  !not"
-        )
-        self._field.cursor_blink = False
+        self._field = TextField(id="filter-field", placeholder="words  state:cool  pool:x  code:429  !not")
         self._said = FixedLines(id="filter-said")
 
     def compose(self) -> ComposeResult:
@@ -70,6 +68,10 @@ class FilterBar(Horizontal):
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
         self.post_message(self.Typed(event.value))
+
+    @on(TextField.KeyPasted)
+    def _refuse_key(self) -> None:
+        self.say("that looks like a key: it would show here", wrong=True)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

@@ -26,6 +26,7 @@ class PaneStack(VerticalScroll):
         self._packed: list[list[str]] = [[], []]
         self._count = 1
         self._pane_of: dict[str, PoolPane] = {}
+        self._to_reveal: Spot | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the columns."""
@@ -42,8 +43,8 @@ class PaneStack(VerticalScroll):
         """Draw these pools, in one or two columns."""
         packed = self._pack(views, columns)
         known = set(self._pane_of)
+        self._columns[1].display = bool(packed[1])
         if packed != self._packed:
-            self._columns[1].display = columns > 1
             self._rebuild(packed, {view.provider: view for view in views}, look, now)
         for view in views:
             if view.provider in known:
@@ -132,6 +133,15 @@ class PaneStack(VerticalScroll):
         top = pane.virtual_region.y + (0 if y == 1 else y)
         height = pane.virtual_region.y + y + 1 - top
         self.scroll_to_region(Region(0, top, 1, height), animate=False, force=True)
+
+    def reveal_once_laid_out(self, spot: Spot | None) -> None:
+        """Bring the cursor into view as soon as there is a new size."""
+        self._to_reveal = spot
+
+    def on_resize(self) -> None:
+        """Bring into view what was asked for."""
+        spot, self._to_reveal = self._to_reveal, None
+        self.reveal(spot)
 
     def beside(self, provider: str, step: int) -> str | None:
         """Return the pool to the left or right of one, at about the same height; None where there is none."""
