@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from keydeck.engine import flusher
+
 # Textual reads these when it is imported.
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 os.environ.setdefault("COLORTERM", "truecolor")
@@ -30,6 +32,14 @@ def nobodys_machine(
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_background() -> Iterator[None]:
+    """Tell what waits only when a test flushes or closes; tests of the thread itself let it run."""
+    flusher.set_enabled(False)
+    yield
+    flusher.set_enabled(True)
 
 
 @pytest.fixture

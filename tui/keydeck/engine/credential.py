@@ -26,7 +26,7 @@ STATUS_FIELDS: Final = (
 )
 CLEAN_STATUS: Final[Mapping[str, None]] = MappingProxyType(dict.fromkeys(STATUS_FIELDS))
 
-_MOVING_FIELDS: Final = frozenset({*STATUS_FIELDS, "request_count", "priority"})
+_MOVING_FIELDS: Final = frozenset({*STATUS_FIELDS, "request_count", "priority", "agent_key_id"})
 
 _OWN_FIELDS: Final = frozenset(
     {
@@ -48,7 +48,7 @@ _TEXT_FIELDS: Final = (
     *("label", "last_status", "last_error_reason", "last_error_message", "base_url", "inference_base_url"),
     *("expires_at", "agent_key_expires_at", "last_refresh"),
 )
-_SECRET_FIELDS: Final = ("access_token", "refresh_token", "agent_key")
+SECRET_FIELDS: Final = ("access_token", "refresh_token", "agent_key")
 _TIME_FIELDS: Final = ("last_status_at", "last_error_reset_at")
 
 _OWNED_SOURCES: Final = frozenset(
@@ -337,7 +337,7 @@ def _parse(
     provider: str, pool_key: str, identity: str, raw: dict[str, Any], *, inherited: bool
 ) -> Credential:
     fields: dict[str, Any] = {name: value for name in _TEXT_FIELDS if isinstance(value := raw.get(name), str)}
-    for name in _SECRET_FIELDS:
+    for name in SECRET_FIELDS:
         if isinstance(value := raw.get(name), str) and value:
             fields[name] = Secret(value)
     for name in _TIME_FIELDS:

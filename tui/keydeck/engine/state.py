@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from keydeck.engine.credential import BadRow, Credential, Row
+from keydeck.engine.events import Status
 from keydeck.engine.tokens import token_expires_at
 
 # hermes-pool 5.1.
@@ -111,11 +112,18 @@ def cooldown_end(row: Credential) -> float | None:
 
     A bench without any time is over: hermes hands such a row out, and an endless bench helps nobody (FS-16).
     """
-    if row.last_error_reset_at is not None:
-        return row.last_error_reset_at
-    if row.last_status_at is None:
-        return None
-    return row.last_status_at + cooldown_s(row.last_error_code)
+    return _end(row.last_error_reset_at, row.last_status_at, row.last_error_code)
+
+
+def end_of(status: Status) -> float | None:
+    """Return when a bench of this status ends, by the same rule."""
+    return _end(status.until, status.at, status.code)
+
+
+def _end(told: float | None, since: float | None, code: int | None) -> float | None:
+    if told is not None:
+        return told
+    return None if since is None else since + cooldown_s(code)
 
 
 def row_state(row: Row, now: float) -> RowState:
