@@ -95,7 +95,8 @@ def load(home: Path) -> dict[str, Any]:
     """Return the document of a home's auth.json as others care for it: without Keydeck's section and stamps."""
     document = load_whole(home)
     document.pop("keydeck", None)
-    for row in (row for rows in document.get("credential_pool", {}).values() for row in rows):
+    pools = [rows for rows in document.get("credential_pool", {}).values() if isinstance(rows, list)]
+    for row in (row for rows in pools for row in rows):
         if isinstance(row, dict) and str(row.get("agent_key_id", "")).startswith("kd:"):
             del row["agent_key_id"]
     return document

@@ -178,14 +178,15 @@ class Books:
         if self._view is None:
             self._view = self.ledger.copy()
             for record in self._queue:
-                self._view.take(record, (self.ledger.position[0], _UNTOLD))
+                self._news.rows.update(self._view.take(record, (self.ledger.position[0], _UNTOLD)))
         return self._view
 
     # --- telling ---------------------------------------------------------------------------------------
 
     def count(self, row_id: str, number: int = 1) -> bool:
         """Gather uses of a row; True if so many are gathered that they should be told now."""
-        self._pending[row_id] = self._pending.get(row_id, 0) + number
+        # Taken out and put last: the batch tells which row was used last.
+        self._pending[row_id] = self._pending.pop(row_id, 0) + number
         return len(self._pending) >= BATCH_ROWS
 
     def tell(self, events: Iterable[Event]) -> None:
@@ -193,6 +194,8 @@ class Books:
         for event in events:
             self._enqueue(event)
         self._send()
+        if self._queue:
+            self._with_queue()
 
     def flush(self) -> bool:
         """Write everything that waits, gathered uses too; tell whether nothing waits any more."""
@@ -259,6 +262,16 @@ class Books:
     def _ahead(self) -> int | None:
         segment, _ = self.ledger.position
         return next((number for number in self.journal.segments() if number >= segment), None)
+
+    def be_somebodys(self) -> None:
+        """Make sure that there is a journal, and an id of the store, before anything refers to them."""
+        try:
+            if not self.journal.is_open and not self._join():
+                self.begin_segment()
+                self.catch_up()
+        except OSError as error:
+            self.trouble = error
+        self.ledger.store = self.ledger.store or os.urandom(8).hex()
 
     def begin_again(self) -> None:
         """Leave a journal that was taken away, and begin the next segment with all that is known.

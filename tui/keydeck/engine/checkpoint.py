@@ -14,14 +14,14 @@ from typing import Any, Final, TypeVar
 
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import Bench, Facts, Ledger, Tombstone
+from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
 
 SECTION: Final = "keydeck"
 VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
-_FACTS_FIELDS: Final = frozenset("nbsrtloz")
+_FACTS_FIELDS: Final = frozenset("nubsrtloz")
 _C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers"})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 T = TypeVar("T")
@@ -128,9 +128,10 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
     """Return one row's facts in short; what says nothing is left out."""
     form: dict[str, Any] = {
         "n": facts.used,
+        "u": facts.used_at if facts.used_at != START else None,
         "b": facts.bench,
         "s": facts.streak,
-        "r": facts.reset if facts.reset != START else None,
+        "r": facts.reset if facts.reset != NEVER else None,
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
@@ -149,9 +150,10 @@ def _facts(form: dict[str, Any]) -> Facts:
     paused = reads("z")
     return Facts(
         used=reads("n", 0),
+        used_at=_if_there(_place, reads("u")) or START,
         bench=_if_there(_bench, reads("b")),
         streak=reads("s", 0),
-        reset=_if_there(_place, reads("r")) or START,
+        reset=_if_there(_place, reads("r")) or NEVER,
         told_at=reads("t", 0.0),
         label=reads("l"),
         priority=reads("o"),

@@ -182,14 +182,15 @@ class Outside(Event):
     provider: str
     label: str
     what: str
-    """``added``, ``removed``, ``benched``, ``cleared``, ``used``, ``renamed``; ``lost …`` for what is healed;
+    """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``;
+    ``lost …`` for what is healed;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
     count: int = 0
     """Requests that the other program counted."""
     seen: Seen | None = None
     """The row as it is accepted."""
     past: float | None = None
-    """Start of the bench that was cleared, in epoch seconds."""
+    """What the other program had seen: the start of the bench that it cleared, or when we told of the row last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

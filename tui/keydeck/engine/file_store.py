@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -101,6 +101,7 @@ class FileStore:
         self._met: Mapping[str, Seen] = {}
         self._met_afresh = False
         self._outside: dict[str, list[Outside]] = {}
+        self._offers: dict[str, Credential] = {}
         self._backed_up = False
         self._ordered_at = 0.0
         self._tended = False
@@ -285,15 +286,20 @@ class FileStore:
                 work.events += act_events(before, work.document, self._next_gen(work))
                 self._commit(work, is_act=True)
 
-    def checkpoint(self, offers: Iterable[Credential] = ()) -> bool:
+    def adopt(self, row: Credential) -> None:
+        """Store a row with the next checkpoint that was only offered until somebody used it."""
+        with self._guard:
+            self._offers[row.id] = row
+
+    def checkpoint(self) -> bool:
         """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
         try:
             with self._locked(timeout_s=0, on_wait=ignore_wait):
-                return self._checkpoint([row for row in offers if not row.stored])
+                return self._checkpoint()
         except (StoreError, OSError):
             return False
 
-    def _checkpoint(self, offers: list[Credential]) -> bool:
+    def _checkpoint(self) -> bool:
         document, stamped = self._read()
         work = _Work(document or {}, stamped)
         with self._guard:
@@ -303,6 +309,7 @@ class FileStore:
             if self._books.ledger.min_reader > READER:
                 return True  # a newer version sums up what this one understands in part only
         before = {row.id: RawRow(row.id, row.provider, dict(row.raw)) for row in raw_rows(work.document)}
+        offers = list(self._offers.values())
         for row in offers:
             _store_offer(work.document, row)
         work.events += act_events(before, work.document, self._next_gen(work))
@@ -312,6 +319,8 @@ class FileStore:
             self._commit(work, is_act=bool(offers))
         else:
             self._write_checkpoint(work)
+        for row in offers:
+            self._offers.pop(row.id, None)
         return True
 
     def _prepare(self, work: _Work) -> None:
@@ -319,6 +328,7 @@ class FileStore:
         with self._guard:
             self._open(work.document)
             self._books.catch_up()
+            self._books.be_somebodys()
             if self._books.journal.is_lost():
                 self._begin_again(work)
             self._absorb()

@@ -33,6 +33,7 @@ from keydeck.engine.events import (
     Written,
 )
 
+NEVER: Final[Position] = (-1, -1)
 READER: Final = 1
 """The version of this fold; a journal that asks for more is read, and never summed up in a checkpoint."""
 
@@ -53,11 +54,13 @@ class Facts:
     """What is known of one row. Times are epoch seconds."""
 
     used: int = 0
+    used_at: Position = START
+    """Where the last use stands; of uses told together the later one further on."""
     bench: Bench | None = None
     """The last failure that nothing has ended; whether it is over by now is for the clock to say."""
     streak: int = 0
     """Failures in a row, each of a request that was granted after the one before."""
-    reset: Position = START
+    reset: Position = NEVER
     """Where the last reset stands: failures of requests granted before it count no more."""
     told_at: float = 0.0
     """When its health was last told of."""
@@ -115,8 +118,9 @@ class Ledger:
     def enact(self, event: Event, at: float, place: Position) -> Iterable[str]:
         """Fold an event in, whoever tells it."""
         if type(event) is Used:
-            for row_id, number in event.counts.items():
-                self.change(row_id, _sent, number)
+            segment, offset = place
+            for later, (row_id, number) in enumerate(event.counts.items()):
+                self.change(row_id, _sent, number, (segment, offset + later))
             return event.counts
         rule = _RULES.get(type(event))
         return rule(self, event, at, place) if rule else ()
@@ -141,8 +145,8 @@ def apply(ledger: Ledger, record: Record, place: Position) -> Ledger:
 # --- one rule a kind of event ------------------------------------------------------------------------------
 
 
-def _sent(facts: Facts, number: int) -> Facts:
-    return replace(facts, used=facts.used + number)
+def _sent(facts: Facts, number: int, place: Position) -> Facts:
+    return replace(facts, used=facts.used + number, used_at=place)
 
 
 def _failed(ledger: Ledger, event: Failed, at: float, place: Position) -> Iterable[str]:
@@ -247,14 +251,15 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
 def met(facts: Facts, seen: Seen, place: Position) -> Facts:
     """Return the facts of a row that auth.json had before anybody told of it here."""
     facts = replace(facts, used=facts.used + seen.used, label=seen.label, priority=seen.priority)
-    return _accepted(facts, seen.status, place)
+    is_newer = (seen.status.at or 0.0) >= facts.told_at
+    return _accepted(facts, seen.status, place) if is_newer else facts
 
 
 def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
-    """Take another program's bench, if nothing newer is known of the row."""
-    if status.status in (None, "ok") or (status.at or 0.0) < facts.told_at:
+    """Take another program's bench."""
+    if not status.status:
         return facts
-    return replace(facts, bench=Bench(status, place=place), told_at=status.at or 0.0)
+    return replace(facts, bench=Bench(status, place=place), told_at=max(facts.told_at, status.at or 0.0))
 
 
 def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iterable[str]:
@@ -273,8 +278,10 @@ def overruled(facts: Facts, event: Outside, at: float, place: Position) -> Facts
     if event.what == "added" and event.seen:
         return met(facts, event.seen, place)
     if event.what == "benched" and event.seen:
-        return _accepted(facts, event.seen.status, place)
-    if event.what == "cleared" and facts.bench and facts.bench.status.at == event.past:
+        # Who had seen all that is known is right; who had not must bring something newer.
+        is_newer = event.past == facts.told_at or (event.seen.status.at or 0.0) > facts.told_at
+        return _accepted(facts, event.seen.status, place) if is_newer else facts
+    if event.what in ("cleared", "ended") and facts.bench and facts.bench.status.at == event.past:
         return _cleared(facts, at, place)
     if event.what == "renamed":
         return replace(facts, label=event.label)

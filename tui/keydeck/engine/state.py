@@ -134,6 +134,15 @@ def row_state(row: Row, now: float) -> RowState:
     return RowState(row, _health(row, now, ends), ends)
 
 
+def changes_at(state: RowState) -> float | None:
+    """Return when the clock alone gives a row another state; None for never."""
+    if state.health.until is not None:
+        return state.health.until
+    if not state.health.is_usable or state.token_expires_at is None:
+        return None
+    return state.token_expires_at - _margin_s(state.row.provider)
+
+
 def pool_state(provider: str, rows: Sequence[Row], now: float) -> PoolState:
     """Return the state of a pool at `now`; `rows` come in pick order."""
     return PoolState(provider, tuple(row_state(row, now) for row in rows))
@@ -149,10 +158,13 @@ def _health(row: Credential, now: float, token_ends: float | None) -> Health:
         end = cooldown_end(row)
         if end is not None and now < end:
             return Health(HealthKind.COOLING, since=row.last_status_at, until=end)
-    margin = _NOUS_MARGIN_S if row.provider == "nous" else 0.0
-    if token_ends is not None and token_ends - margin <= now:
+    if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
     return READY
+
+
+def _margin_s(provider: str) -> float:
+    return _NOUS_MARGIN_S if provider == "nous" else 0.0
 
 
 def _ended(row: Credential, token_ends: float) -> Health:

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -129,12 +129,11 @@ class Store(Protocol):
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""
 
-    def checkpoint(self, offers: Iterable[Credential] = ()) -> bool:
-        """Write what is known into the rows, where nobody else is writing; tell whether that is done.
+    def adopt(self, row: Credential) -> None:
+        """Store a row with the next checkpoint that was only offered until somebody used it."""
 
-        Args:
-            offers: rows that were used while they were only offered: they are stored now.
-        """
+    def checkpoint(self) -> bool:
+        """Write what is known into the rows, where nobody else is writing; tell whether that is done."""
 
     def close(self) -> None:
         """Tell what waits, write a checkpoint if one is due, and let go of every file."""

@@ -122,7 +122,9 @@ def outside_events(
         now: epoch seconds.
     """
     rows = {row.id: row for row in raw_rows(document)}
-    if filed is None or (ledger.store and filed.store != ledger.store):
+    if filed is None and ledger.gen:
+        filed = Ledger(rows=ledger.rows, store=ledger.store)  # a copy from before we ever wrote it
+    if filed is None or (ledger.store and filed.store not in (None, ledger.store)):
         return _first_meeting(rows, ledger, afresh=filed is not None)
     old_copy = filed.gen < proj
     events: list[Event] = []
@@ -131,13 +133,11 @@ def outside_events(
         if row.id in ledger.tombs:
             events += _returned(row, ledger, filed.gen if old_copy else None)
         elif before is None:
-            events.append(
-                Outside(
-                    id=row.id, provider=row.provider, label=row.label, what="added", seen=seen_of(row.raw)
-                )
-            )
+            events.append(_outside(row, "added", seen=seen_of(row.raw)))
+        elif old_copy:
+            events += _put_back(row, ledger.rows.get(row.id, before))
         else:
-            events += _changed(row, before, current=old_copy or is_current(row, filed.gen, before), now=now)
+            events += _changed(row, before, current=is_current(row, filed.gen, before), now=now)
     gone = filed.rows.keys() - rows.keys() - ledger.tombs.keys()
     events += [
         Outside(id=name, provider="", label=filed.rows[name].label or name, what="removed")
@@ -145,6 +145,10 @@ def outside_events(
         if name in ledger.rows
     ]
     return events
+
+
+def _outside(row: RawRow, what: str, **more: Any) -> Outside:
+    return Outside(id=row.id, provider=row.provider, label=row.label, what=what, **more)
 
 
 def is_current(row: RawRow, gen: int, before: Facts) -> bool:
@@ -165,9 +169,18 @@ def _returned(row: RawRow, ledger: Ledger, restored_gen: int | None) -> Iterator
     tomb, key = ledger.tombs[row.id], row_fingerprint(row.raw)
     put_back = restored_gen is not None and tomb.gen > restored_gen
     if put_back or (key and tomb.key and key != tomb.key):
-        yield Outside(id=row.id, provider=row.provider, label=row.label, what="restored")
+        yield _outside(row, "restored")
     else:
-        yield Outside(id=row.id, provider=row.provider, label=row.label, what="came back")
+        yield _outside(row, "came back")
+
+
+def _put_back(row: RawRow, present: Facts) -> Iterator[Event]:
+    """Accept names and order of a copy that the operator put in place; counts and benches are known better."""
+    seen = seen_of(row.raw)
+    if seen.label not in (None, present.label):
+        yield _outside(row, "renamed")
+    if seen.priority not in (None, present.priority):
+        yield Moved(order={row.id: seen.priority or 0}, provider=row.provider)
 
 
 def _changed(row: RawRow, before: Facts, *, current: bool, now: float) -> Iterator[Outside]:
@@ -178,28 +191,26 @@ def _changed(row: RawRow, before: Facts, *, current: bool, now: float) -> Iterat
         what = _verdict(seen.status, wrote, before.told_at, current=current, now=now)
         if what == "lost":
             lost.append("cooldown" if wrote.status else "reset")
+        elif what == "benched":
+            yield _outside(row, what, seen=seen, past=before.told_at if current else None)
         else:
-            yield Outside(
-                id=row.id, provider=row.provider, label=row.label, what=what, seen=seen, past=wrote.at
-            )
-    if seen.used != before.used:
-        if current and seen.used > before.used:
-            grown = seen.used - before.used
-            yield Outside(id=row.id, provider=row.provider, label=row.label, what="used", count=grown)
-        else:
-            lost.append("count")
-    if seen.label != before.label and before.label is not None:
+            yield _outside(row, what, past=wrote.at)
+    if current and seen.used > before.used:
+        yield _outside(row, "used", count=seen.used - before.used)
+    elif seen.used != before.used:
+        lost.append("count")
+    if before.label is not None and seen.label != before.label:
         if current:
-            yield Outside(id=row.id, provider=row.provider, label=row.label, what="renamed")
+            yield _outside(row, "renamed")
         else:
             lost.append("label")
     if lost:
-        yield Outside(id=row.id, provider=row.provider, label=row.label, what=f"lost {', '.join(lost)}")
+        yield _outside(row, f"lost {', '.join(lost)}")
 
 
 def _verdict(theirs: Status, ours: Status, told_at: float, *, current: bool, now: float) -> str:
     if theirs.status:
-        return "benched" if (theirs.at or 0.0) > told_at else "lost"
+        return "benched" if current or (theirs.at or 0.0) > told_at else "lost"
     if not current:
         return "lost"
     end = end_of(ours)
