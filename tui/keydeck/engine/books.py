@@ -76,7 +76,7 @@ class Books:
         Returns:
             The checkpoint beside the journal, if there is one.
         """
-        checkpoint = read_checkpoint(self._disk, self.journal.folder)
+        checkpoint = read_checkpoint(self._disk, self.journal.folder, filed)
         beside = checkpoint.ledger if checkpoint else None
         ours = [base for base in (beside, filed) if base and base.store == (beside or base).store]
         self._start(max(ours, key=lambda base: base.position, default=None))

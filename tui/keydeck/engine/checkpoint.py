@@ -36,22 +36,32 @@ class Checkpoint:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def checkpoint_path(folder: Path) -> Path:
-    """Return where C lies."""
-    return folder / "checkpoint.json"
+def read_checkpoint(disk: Disk, folder: Path, filed: Ledger | None = None) -> Checkpoint | None:
+    """Read C; None if there is none that can be understood.
 
-
-def read_checkpoint(disk: Disk, folder: Path) -> Checkpoint | None:
-    """Read C; None if there is none that can be understood."""
+    Args:
+        disk: the I/O seam.
+        folder: where it lies.
+        filed: what A says. Where it says the same, C's rows need not be made sense of once more.
+    """
     try:
         data, _ = read_file(disk, checkpoint_path(folder))
         told = json.loads(data)
         if told["v"] != VERSION:
             return None
-        ledger = _ledger(told, told["rows"], int(told["proj"]))
-        return Checkpoint(ledger, ledger.gen, {key: told[key] for key in told.keys() - _C_FIELDS})
+        if filed and filed.store == told["store"] and filed.position == _place(told["pos"]):
+            ledger = filed
+        else:
+            ledger = _ledger(told, told["rows"], int(told["proj"]))
+        extra = {key: told[key] for key in told.keys() - _C_FIELDS}
+        return Checkpoint(ledger, int(told["proj"]), extra)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def checkpoint_path(folder: Path) -> Path:
+    """Return where C lies."""
+    return folder / "checkpoint.json"
 
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:

@@ -138,8 +138,9 @@ class FileStore:
             document, self._seen = self._read(hold=True)
             self._noticed = self._seen
             self._as_good = {self._seen[0]} if self._seen else set()
-            self._open(document)
-            self._judge(document)
+            filed = read_section(document) if document else None
+            self._open(filed)
+            self._judge(document, filed)
             self._shown = self._version
             if document is None:
                 return EMPTY_STORE
@@ -326,14 +327,14 @@ class FileStore:
     def _prepare(self, work: _Work) -> None:
         """Under the lock: know everything, see what strangers did, and put the rows right."""
         with self._guard:
-            self._open(work.document)
+            work.filed = read_section(work.document)
+            self._open(work.filed)
             self._books.catch_up()
             self._books.be_somebodys()
             if self._books.journal.is_lost():
                 self._begin_again(work)
             self._absorb()
-            work.checkpoint = read_checkpoint(self._disk, self._folder)
-            work.filed = read_section(work.document)
+            work.checkpoint = read_checkpoint(self._disk, self._folder, work.filed)
             now = self._clock()
             proj = work.checkpoint.proj if work.checkpoint else 0
             work.events = outside_events(work.document, self._books.ledger, work.filed, proj=proj, now=now)
@@ -348,7 +349,7 @@ class FileStore:
         """Go on in a new segment, or in that of whoever was first, when the journal was taken away."""
         beside = read_checkpoint(self._disk, self._folder)
         if beside and beside.ledger.position[0] > self._books.ledger.position[0]:
-            self._books.open(read_section(work.document))
+            self._books.open(work.filed)
             return
         with suppress(OSError):
             self._books.begin_again()
@@ -453,9 +454,8 @@ class FileStore:
 
     # --- parts -----------------------------------------------------------------------------------------
 
-    def _open(self, document: Mapping[str, Any] | None) -> None:
+    def _open(self, filed: Ledger | None) -> None:
         """Start from C or A; again if A was written by somebody who could not tell of it."""
-        filed = read_section(document) if document else None
         if not self._is_open or (filed and filed.gen > self._books.ledger.gen and self._is_ours(filed)):
             self._books.open(filed)
             self._is_open = True
@@ -466,13 +466,12 @@ class FileStore:
     def _is_ours(self, filed: Ledger) -> bool:
         return self._books.ledger.store in (None, filed.store)
 
-    def _judge(self, document: Mapping[str, Any] | None) -> None:
+    def _judge(self, document: Mapping[str, Any] | None, filed: Ledger | None) -> None:
         """Remember what strangers did in this file, until somebody tells it in the journal."""
         self._met, self._met_afresh, self._outside = {}, False, {}
         if document is None:
             return
-        ledger, filed = self._books.ledger, read_section(document)
-        proj = 0
+        ledger, proj = self._books.ledger, 0
         if filed and filed.gen < ledger.gen and (beside := read_checkpoint(self._disk, self._folder)):
             proj = beside.proj
         for event in outside_events(document, ledger, filed, proj=proj, now=self._clock()):

@@ -33,6 +33,8 @@ class Journal:
         """Whether a segment was missing: something happened that is not known here in detail."""
         self._disk = disk
         self._fd: int | None = None
+        self._written: tuple[bytes, Record | None] = (b"", None)
+        self._links = 1
         self._looked_at = -1
 
     def path(self, segment: int) -> Path:
@@ -83,8 +85,8 @@ class Journal:
         return status.st_size != self._looked_at or status.st_nlink == 0
 
     def is_unlinked(self) -> bool:
-        """Tell whether the open segment has no name any more."""
-        return self._fd is not None and os.fstat(self._fd).st_nlink == 0
+        """Tell whether the open segment had no name any more when it was read last."""
+        return self._fd is not None and self._links == 0
 
     def is_lost(self) -> bool:
         """Tell whether the open segment is no longer the file of its name: somebody removed or replaced it."""
@@ -119,13 +121,14 @@ class Journal:
     def _read(self, found: list[Placed]) -> Sealed | None:
         """Read the open segment to its last whole line, or to its seal."""
         fd, (segment, start) = self._must_be_open(), self.position
-        size = self._disk.fstat(fd).st_size
+        status = self._disk.fstat(fd)
+        size, self._links = status.st_size, status.st_nlink
         data = self._disk.read_at(fd, max(size - start, 0), start)
         self._looked_at = size if size <= start else start + len(data)
         end = data.rfind(b"\n") + 1
         place = start
         for line in data[:end].split(b"\n")[:-1]:
-            record = decode(line) if line else None
+            record = self._record(line) if line else None
             if record is not None:
                 if type(record.event) is Sealed:
                     return record.event
@@ -133,6 +136,11 @@ class Journal:
             place += len(line) + 1
         self.position = (segment, start + end)
         return None
+
+    def _record(self, line: bytes) -> Record | None:
+        """Read a line; the one that was written last need not be made sense of."""
+        mine, record = self._written
+        return record if line == mine else decode(line)
 
     def _follow(self, sealed: Sealed) -> None:
         following = self._open(sealed.next)
@@ -171,8 +179,9 @@ class Journal:
         Raises:
             OSError: it may have been written in part or not at all.
         """
-        line = b"\n" + encode(record) + b"\n"
-        if self._disk.write(self._must_be_open(), line) != len(line):
+        line = encode(record)
+        self._written = (line, record)
+        if self._disk.write(self._must_be_open(), b"\n" + line + b"\n") != len(line) + 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def rotate(self, header: Record) -> None:
