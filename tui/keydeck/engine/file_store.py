@@ -176,6 +176,8 @@ class FileStore:
             if (facts or waiting) and row_id in self._met:
                 facts = met(FRESH if self._met_afresh else facts or FRESH, self._met[row_id], place)
             for event in self._outside.get(row_id, ()):
+                if event.what == "restored" and row_id in self._books.ledger.tombs:
+                    facts = self._books.ledger.tombs[row_id].facts
                 facts = overruled(facts or FRESH, event, self._clock(), place)
             return replace(facts or FRESH, used=(facts or FRESH).used + waiting) if waiting else facts
 
@@ -304,8 +306,10 @@ class FileStore:
         document, stamped = self._read()
         work = _Work(document or {}, stamped)
         with self._guard:
-            if not self.flush() or not self._books.journal.is_open:
-                return not self._books.has_unsent
+            if not self.flush():
+                return False  # what is summed up must be told
+            if not (self._books.journal.is_open or self._books.has_news() or self._offers):
+                return True
             self._prepare(work)
             if self._books.ledger.min_reader > READER:
                 return True  # a newer version sums up what this one understands in part only

@@ -35,6 +35,7 @@ class Journal:
         self._fd: int | None = None
         self._written: tuple[bytes, Record | None] = (b"", None)
         self._links = 1
+        self._may_append = False
         self._looked_at = -1
 
     def path(self, segment: int) -> Path:
@@ -151,14 +152,13 @@ class Journal:
             raise SegmentMissing
 
     def _open(self, segment: int) -> int | None:
-        for open_it in (self._disk.open_append, self._disk.open_read):  # what may not be written can be read
-            try:
-                return open_it(self.path(segment))
-            except FileNotFoundError:
-                return None
-            except OSError:
-                continue
-        return None
+        try:
+            fd, self._may_append = self._disk.open_append(self.path(segment)), True
+        except FileNotFoundError:
+            return None
+        except OSError:  # what may not be written can be read
+            fd, self._may_append = self._disk.open_read(self.path(segment)), False
+        return fd
 
     # --- writing ---------------------------------------------------------------------------------------
 
@@ -179,6 +179,8 @@ class Journal:
         Raises:
             OSError: it may have been written in part or not at all.
         """
+        if not self._may_append:
+            self.go_to(self.position)  # perhaps it may be written by now
         line = encode(record)
         self._written = (line, record)
         if self._disk.write(self._must_be_open(), b"\n" + line + b"\n") != len(line) + 2:
