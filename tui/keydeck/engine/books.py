@@ -133,8 +133,9 @@ class Books:
     def _fold(self) -> None:
         if self.journal.is_open or self._join():
             try:
-                for place, record in self.journal.tail():
-                    self._take(record, place)
+                for part in self.journal.parts():
+                    for place, record in part:
+                        self._take(record, place)
             finally:
                 self.ledger.position = self.journal.position
 

@@ -48,6 +48,7 @@ from keydeck.engine.events import (
     Written,
 )
 from keydeck.engine.files import Disk, make_dir, read_open, write_whole
+from keydeck.engine.history import prune
 from keydeck.engine.home import Home
 from keydeck.engine.journal import Journal
 from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, met, overruled
@@ -104,6 +105,10 @@ class FileStore:
         self._offers: dict[str, Credential] = {}
         self._backed_up = False
         self._ordered_at = 0.0
+        self.history_kept: dict[str, Any] = {}
+        """How much of the journal is kept, where that is not the default: see `history.prune`."""
+        self._happened = 0
+        """How often this process had something to tell."""
         self._tended = False
         # Since when something is told that is not in the rows yet, on the monotonic clock.
         self._health_since: float | None = None
@@ -190,6 +195,7 @@ class FileStore:
     def count(self, row_id: str, number: int = 1) -> None:
         """Gather uses of a row; they are told in batches."""
         with self._guard:
+            self._happened += 1
             hurry = self._books.count(row_id, number)
         if hurry or not self._tended:
             self._uses_since = self._uses_since or monotonic()
@@ -198,6 +204,7 @@ class FileStore:
     def append(self, event: Event) -> None:
         """Tell an event at once."""
         with self._guard:
+            self._happened += 1
             self._books.tell([event])
             self._absorb()
         self._health_since = self._health_since or monotonic()
@@ -207,8 +214,11 @@ class FileStore:
     def flush(self) -> bool:
         """Tell everything that waits."""
         with self._guard:
+            waited = self._books.has_unsent
             told = self._books.flush()
             self._absorb()
+            if waited:
+                self._uses_since = self._uses_since or monotonic()
         return told
 
     def tend(self) -> bool:
@@ -326,6 +336,8 @@ class FileStore:
             self._write_checkpoint(work)
         for row in offers:
             self._offers.pop(row.id, None)
+        with suppress(OSError):  # too much history harms nobody
+            prune(self._disk, self._folder, self._books.summed_up_at, self._clock(), **self.history_kept)
         return True
 
     def _prepare(self, work: _Work) -> None:
@@ -342,7 +354,7 @@ class FileStore:
             now = self._clock()
             proj = work.checkpoint.proj if work.checkpoint else 0
             work.events = outside_events(work.document, self._books.ledger, work.filed, proj=proj, now=now)
-            work.ledger = self._books.ledger.copy()
+            work.ledger, work.happened = self._books.ledger.copy(), self._happened
         after = work.ledger.copy()
         for event in work.events:
             after.enact(event, now, after.position)
@@ -396,14 +408,14 @@ class FileStore:
         except OSError as error:
             if not renamed:
                 raise StoreReadOnly(self._path, _reason(error)) from error
-        self._is_written()
+        self._is_written(work)
 
     def _write_checkpoint(self, work: _Work) -> None:
         """Write C alone."""
         proj = max(section_gen(work.document), work.checkpoint.proj if work.checkpoint else 0)
         extra = work.checkpoint.extra if work.checkpoint else {}
         self._put_checkpoint(Checkpoint(pruned(work.ledger, self._clock()), proj, extra))
-        self._is_written()
+        self._is_written(work)
 
     def _put_checkpoint(
         self, checkpoint: Checkpoint, before_rename: Callable[[os.stat_result], None] | None = None
@@ -431,10 +443,11 @@ class FileStore:
             self._backed_up = True
         write_whole(self._disk, self._path, data, before_rename=tell if announce else None)
 
-    def _is_written(self) -> None:
+    def _is_written(self, work: _Work) -> None:
+        """Note what a checkpoint tells by now."""
         with self._guard:
-            self._books.summed_up_at = self._books.ledger.position
-            if not self._books.has_unsent:
+            self._books.summed_up_at = work.ledger.position
+            if self._happened == work.happened:
                 self._health_since = self._uses_since = None
 
     @contextmanager
@@ -569,6 +582,7 @@ class _Work:
         self.filed: Ledger | None = None
         self.checkpoint: Checkpoint | None = None
         self.events: list[Event] = []
+        self.happened = 0
         self.puts_order = False
         self.is_healed = False
 

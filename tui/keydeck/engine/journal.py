@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -107,12 +108,24 @@ class Journal:
             SegmentMissing: a seal leads to a segment that is not there.
         """
         found: list[Placed] = []
+        for part in self.parts():
+            found += part
+        return found
+
+    def parts(self) -> Iterator[list[Placed]]:
+        """Yield what `tail` returns, a segment at a time.
+
+        Raises:
+            OSError: it cannot be read; the position is as it was.
+            SegmentMissing: a seal leads to a segment that is not there.
+        """
         while self._fd is not None:
+            found: list[Placed] = []
             sealed = self._read(found)
+            yield found
             if sealed is None:
                 break
             self._follow(sealed)
-        return found
 
     def skip_to_end(self) -> Position:
         """Go behind everything that was told, without knowing it."""
