@@ -346,7 +346,6 @@ class FileStore:
             work.filed = read_section(work.document)
             self._open(work.filed)
             self._books.catch_up()
-            self._books.be_somebodys()
             if self._books.journal.is_lost():
                 self._begin_again(work)
             self._absorb()
@@ -378,6 +377,9 @@ class FileStore:
 
     def _commit(self, work: _Work, *, is_act: bool) -> None:
         """Write A and C, each after what it relies on (design 3, "Checkpoint")."""
+        with self._guard:
+            self._books.be_somebodys()
+            work.ledger.store = self._books.ledger.store
         gen, now = self._next_gen(work), self._clock()
         # Told after the rename by a writer of their own: who starts from A has them already.
         writer = f"{self._books.writer}-{gen}"
@@ -496,6 +498,8 @@ class FileStore:
                 self._met, self._met_afresh = dict(event.rows), event.afresh
             elif isinstance(event, Outside):
                 self._outside.setdefault(event.id, []).append(event)
+        if self._outside and self._happened:  # who only looks heals nothing
+            self._health_since = self._health_since or monotonic()
 
     def _hidden(self) -> frozenset[str]:
         """Return the ids of rows that are in the file and were removed."""
