@@ -7,10 +7,10 @@ top. What a newer version wrote into either is kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.files import Disk, read_file
@@ -24,7 +24,6 @@ WRITERS_KEPT_S: Final = 3600.0
 _FACTS_FIELDS: Final = frozenset("nubsrtloz")
 _C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers"})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,24 +155,20 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
 
 
 def _facts(form: dict[str, Any]) -> Facts:
-    reads = form.get
-    paused = reads("z")
+    reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
+    bench, reset, used_at, paused = reads("b"), reads("r"), reads("u"), reads("z")
     return Facts(
         used=reads("n", 0),
-        used_at=_if_there(_place, reads("u")) or START,
-        bench=_if_there(_bench, reads("b")),
+        used_at=_place(used_at) if used_at else START,
+        bench=_bench(bench) if bench else None,
         streak=reads("s", 0),
-        reset=_if_there(_place, reads("r")) or NEVER,
+        reset=_place(reset) if reset else NEVER,
         told_at=reads("t", 0.0),
         label=reads("l"),
         priority=reads("o"),
         paused=float("inf") if paused is True else paused,
-        extra={} if _FACTS_FIELDS.issuperset(form) else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
+        extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
-
-
-def _if_there(form: Callable[[Any], T], value: Any) -> T | None:
-    return None if value is None else form(value)
 
 
 def _bench(form: list[Any]) -> Bench:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -99,6 +100,7 @@ _FINGERPRINT_ORDER: Final = ("agent_key", "access_token", "refresh_token", "api_
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+@lru_cache(maxsize=1024)
 def is_secret_key(key: str) -> bool:
     """Tell whether a field of this name holds a secret (hermes-pool 1.5)."""
     name = _CAMEL.sub("_", key.strip()).lower().replace("-", "_").replace(".", "_")
@@ -369,8 +371,9 @@ def _extra(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that are not ours; most rows have none, and a pool may have thousands."""
     return {
         key: Secret(value) if isinstance(value, str) and value and is_secret_key(key) else value
-        for key, value in raw.items()
+        for key in raw
         if key not in _OWN_FIELDS
+        for value in (raw[key],)
     }
 
 
