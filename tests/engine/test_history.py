@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from fakes import NOW, FailingDisk, FakeClock, a_home, keys, write_store
+from fakes import NOW, FailingDisk, FakeClock, a_home, a_reader, keys, write_store
 from keydeck.engine.events import Used
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
@@ -25,7 +25,7 @@ def an_old_home(home: Path, segments: int) -> FileStore:
         store.flush()
         store._books._rotate()
         clock.forward(60)
-    store.history_kept = {"kept_bytes": 1 << 30, "kept_s": 1e12}
+    store.keep_history(1 << 30, 1e12)
     assert store.checkpoint()
     return store
 
@@ -55,7 +55,7 @@ def test_what_is_too_much_leaves_the_journal_and_stays_as_totals(home: Path) -> 
     size = sum(path.stat().st_size for path in folder.glob("journal-*"))
     prune(Disk(), folder, store.position(), NOW, kept_bytes=size - 1, kept_s=1e12)
     assert segments(folder) == [2, 3, 4, 5, 6]
-    store.history_kept = {"kept_bytes": 0}
+    store.keep_history(0, 1e12)
     assert store.checkpoint()
     assert segments(folder) == [6]
     after = totals_now(Disk(), folder)
@@ -132,3 +132,16 @@ def test_long_segments_are_sealed(home: Path) -> None:
     facts = store.facts("aaa001")
     assert facts is not None
     assert facts.used == 3
+
+
+def test_config_says_how_much_is_kept(home: Path) -> None:
+    """In MiB and days; what makes no sense is the default."""
+    home.mkdir()
+    for text, kept in (
+        ("{mib: 1, days: 2}", (1 << 20, 172_800.0)),
+        ("{mib: -1, days: soon}", (64 << 20, 2_592_000.0)),
+        ("[]", (64 << 20, 2_592_000.0)),
+    ):
+        (home / "config.yaml").write_text(f"credential_pool: {{history: {text}}}\n")
+        config = a_reader(home).config()
+        assert (config.history_bytes, config.history_s) == kept

@@ -28,6 +28,7 @@ from fakes import (
     load,
     load_whole,
     lock_held,
+    permissions_count,
     write_store,
 )
 from keydeck.engine import flusher
@@ -642,6 +643,40 @@ def test_rule_13_a_journal_that_is_deleted_begins_again_from_memory(two: Path) -
         assert (used(store), is_benched(store, "bbb002")) == (4, True)
     use(second)
     assert used(first) == 5
+
+
+def test_rule_13_a_journal_that_is_replaced_by_its_copy_begins_again(two: Path) -> None:
+    """What was told into the file that has no name any more is not lost."""
+    first, second = a_store(two), a_store(two)
+    use(first, number=3)
+    assert used(second) == 3
+    shutil.copytree(two / "keydeck", two / "copy")
+    shutil.rmtree(two / "keydeck")
+    (two / "copy").rename(two / "keydeck")
+    use(first)
+    assert used(second) == 4
+    first.tend()
+    use(first)
+    assert [used(store) for store in (second, a_store(two))] == [5, 5]
+
+
+def test_rule_13_a_journal_that_may_only_be_read_is_read(two: Path) -> None:
+    """Its folder and files belong to somebody else: others' benches are obeyed, ours rule here until it can be told."""
+    other = a_store(two)
+    use(other)
+    for path in ((two / "keydeck"), segment(two)):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    with permissions_count():
+        pool = a_pool(two)
+        fail(other)
+        assert [row.id for _ in range(2) if (row := pool.select())] == ["bbb002"] * 2
+        assert pool.mark_exhausted_and_rotate(status_code=429) is None
+        assert not pool.flush()
+        assert not pool._store.checkpoint()
+    for path in (segment(two), (two / "keydeck")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    assert pool.flush()
+    assert (used(other, "bbb002"), is_benched(other, "bbb002")) == (2, True)
 
 
 def test_rule_13_a_section_without_a_journal_is_enough(two: Path) -> None:

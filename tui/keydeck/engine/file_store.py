@@ -34,6 +34,7 @@ from keydeck.engine.checkpoint import (
     section_gen,
 )
 from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.config import DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import StoreError, StoreReadOnly, StoreUnreadable
 from keydeck.engine.events import (
@@ -48,9 +49,9 @@ from keydeck.engine.events import (
     Written,
 )
 from keydeck.engine.files import Disk, make_dir, read_open, write_whole
-from keydeck.engine.history import prune
+from keydeck.engine.history import prune, read_history, totals_now
 from keydeck.engine.home import Home
-from keydeck.engine.journal import Journal
+from keydeck.engine.journal import Journal, Placed
 from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, met, overruled
 from keydeck.engine.locks import hold_lock
 from keydeck.engine.store import (
@@ -62,6 +63,7 @@ from keydeck.engine.store import (
     ignore_wait,
 )
 from keydeck.engine.strangers import RawRow, act_events, outside_events, project, raw_rows, stamp
+from keydeck.engine.totals import Totals
 
 FOLDER: Final = "keydeck"
 CHECKPOINT_EVERY_BYTES: Final = 96 << 10
@@ -105,8 +107,7 @@ class FileStore:
         self._offers: dict[str, Credential] = {}
         self._backed_up = False
         self._ordered_at = 0.0
-        self.history_kept: dict[str, Any] = {}
-        """How much of the journal is kept, where that is not the default: see `history.prune`."""
+        self._history_kept = (DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S)
         self._happened = 0
         """How often this process had something to tell."""
         self._tended = False
@@ -190,6 +191,18 @@ class FileStore:
         """Return up to where the journal is known."""
         return self._books.ledger.position
 
+    def history(self, start: Position | None = None) -> Iterator[Placed]:
+        """Yield what happened, from a position or the beginning of what is kept; see `history.read_history`."""
+        return read_history(self._disk, self._folder, start)
+
+    def totals(self) -> Totals:
+        """Return requests per minute and per hour, by row."""
+        return totals_now(self._disk, self._folder)
+
+    def keep_history(self, size: int, seconds: float) -> None:
+        """Keep so many bytes of journal, for so long."""
+        self._history_kept = (size, seconds)
+
     # --- telling ---------------------------------------------------------------------------------------
 
     def count(self, row_id: str, number: int = 1) -> None:
@@ -255,7 +268,7 @@ class FileStore:
         flusher.wake(self, hurry=hurry)
 
     def _is_behind(self) -> bool:
-        return self._health_since is not None or self._uses_since is not None
+        return self._health_since is not None or self._uses_since is not None or self._books.journal.is_lost()
 
     def _is_due(self) -> bool:
         """Tell whether it is time to write the rows, or C alone."""
@@ -264,6 +277,7 @@ class FileStore:
             (self._health_since is not None and now - self._health_since >= HEALTH_AFTER_S)
             or (self._uses_since is not None and now - self._uses_since >= USES_AFTER_S)
             or self._books.bytes_since_checkpoint() >= CHECKPOINT_EVERY_BYTES
+            or self._books.journal.is_lost()
         )
 
     @property
@@ -337,7 +351,9 @@ class FileStore:
         for row in offers:
             self._offers.pop(row.id, None)
         with suppress(OSError):  # too much history harms nobody
-            prune(self._disk, self._folder, self._books.summed_up_at, self._clock(), **self.history_kept)
+            size, seconds = self._history_kept
+            until, now = self._books.summed_up_at, self._clock()
+            prune(self._disk, self._folder, until, now, kept_bytes=size, kept_s=seconds)
         return True
 
     def _prepare(self, work: _Work) -> None:

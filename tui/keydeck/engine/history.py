@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
+from keydeck.engine.config import DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S
 from keydeck.engine.events import Position
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal, Placed, SegmentMissing
 from keydeck.engine.totals import Totals, folded, read_totals, write_totals
-
-KEPT_BYTES: Final = 64 << 20
-KEPT_S: Final = 30 * 86400.0
 
 
 def read_history(disk: Disk, folder: Path, start: Position | None = None) -> Iterator[Placed]:
@@ -46,8 +43,8 @@ def prune(
     until: Position,
     now: float,
     *,
-    kept_bytes: int = KEPT_BYTES,
-    kept_s: float = KEPT_S,
+    kept_bytes: int = DEFAULT_HISTORY_BYTES,
+    kept_s: float = DEFAULT_HISTORY_S,
 ) -> None:
     """Remove the oldest sealed segments that lie before a checkpoint and beyond what is kept; keep their totals.
 

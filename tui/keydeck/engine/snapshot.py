@@ -225,6 +225,7 @@ class HomeReader:
     def _read_config(self, env: Mapping[str, str]) -> tuple[Config, ConfigError | None]:
         try:
             self._good_config = read_config(self.home, env, self.disk)
+            self.store.keep_history(self._good_config.history_bytes, self._good_config.history_s)
         except ConfigError as error:
             return self._good_config, error
         return self._good_config, None

@@ -11,16 +11,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from keydeck.engine.credential import Credential, Row
-from keydeck.engine.events import Event, Position
+from keydeck.engine.events import Event, Position, Record
 from keydeck.engine.home import Home
 from keydeck.engine.ledger import Facts
+from keydeck.engine.totals import Totals
 
 LOCK_TIMEOUT_S: Final = 15.0
 """How long hermes and we wait for the lock, in seconds (hermes-pool 1.9)."""
@@ -125,6 +126,15 @@ class Store(Protocol):
 
     def append(self, event: Event) -> None:
         """Tell an event at once."""
+
+    def history(self, start: Position | None = None) -> Iterator[tuple[Position, Record]]:
+        """Yield what happened, from a position or the beginning of what is kept."""
+
+    def totals(self) -> Totals:
+        """Return requests per minute and per hour, by row."""
+
+    def keep_history(self, size: int, seconds: float) -> None:
+        """Keep so many bytes of what happened, for so many seconds."""
 
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""
