@@ -39,6 +39,7 @@ def nothing_in_the_background() -> Iterator[None]:
     """Tell what waits only when a test flushes or closes; tests of the thread itself let it run."""
     flusher.set_enabled(False)
     yield
+    flusher._flusher.stores.clear()  # what a test left open is nobody's to finish
     flusher.set_enabled(True)
 
 

@@ -759,11 +759,23 @@ def test_rule_15_inside_a_transaction_other_threads_pick(two: Path) -> None:
         assert len(picked) == 1
 
 
-def test_a_journal_closes_its_segment(two: Path) -> None:
-    """Closing a store gives every descriptor back."""
-    before = len(os.listdir("/proc/self/fd"))
+def open_below(folder: Path) -> list[str]:
+    links = (Path("/proc/self/fd") / fd for fd in os.listdir("/proc/self/fd"))
+    return [
+        target
+        for link in links
+        if link.is_symlink() and (target := os.readlink(link)).startswith(str(folder))
+    ]
+
+
+def test_a_store_that_is_closed_holds_no_file(two: Path) -> None:
+    """Neither the segment nor the parsed file; used again it opens them again."""
     store = a_store(two)
     use(store)
+    assert len(open_below(two)) == 2
     store.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(two) == []
     assert Journal(Disk(), two / "keydeck").segments() == [1]
+    store.snapshot()
+    use(store)
+    assert used(store) == 2

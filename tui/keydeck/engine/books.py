@@ -216,7 +216,7 @@ class Books:
 
     def _enqueue(self, event: Event) -> None:
         if len(self._queue) >= _LONGEST_QUEUE:
-            self._queue.popleft()
+            del self._queue[1]  # the first one may hold uses, and may have landed
         self._seq += 1
         self._queue.append(Record(self._clock(), self.writer, self._seq, event))
         self._view = None

@@ -169,10 +169,14 @@ class FileStore:
     def changed_since(self, seen: int) -> frozenset[str] | None:
         """Return the rows that changed since, or None where everything may have."""
         with self._guard:
-            missed = [rows for version, rows in self._changes if version > seen]
-            if len(missed) < self._version - seen or None in missed:
-                return None
-            return frozenset[str]().union(*(rows for rows in missed if rows))
+            missed: set[str] = set()
+            for version, rows in reversed(self._changes):
+                if version <= seen:
+                    return frozenset(missed)
+                if rows is None:
+                    return None
+                missed |= rows
+            return None if self._version > seen else frozenset()
 
     def facts(self, row_id: str) -> Facts | None:
         """Return what is known of a row, by the journal and by what strangers did since."""

@@ -70,8 +70,19 @@ class _Flusher:
                 self._hurry = False
                 stores = list(self.stores)
             for store in stores:
-                if not store.tend():
+                if not self._tend(store):
                     self.remove(store)
+
+    @staticmethod
+    def _tend(store: Tended) -> bool:
+        """Tend one store; whatever happens to it, the others go on."""
+        try:
+            return store.tend()
+        except Exception:  # a thread that ends would tell nothing any more, and nobody would notice
+            import logging
+
+            logging.getLogger("keydeck.flusher").exception("what waits could not be told")
+            return False
 
 
 _flusher = _Flusher()
