@@ -37,10 +37,10 @@ def nobodys_machine(
 @pytest.fixture(autouse=True)
 def nothing_in_the_background() -> Iterator[None]:
     """Tell what waits only when a test flushes or closes; tests of the thread itself let it run."""
+    flusher._flusher = flusher._Flusher()  # what a test leaves open is nobody's to finish
     flusher.set_enabled(False)
     yield
-    flusher._flusher.stores.clear()  # what a test left open is nobody's to finish
-    flusher.set_enabled(True)
+    flusher._flusher.stores.clear()
 
 
 @pytest.fixture

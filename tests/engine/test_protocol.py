@@ -585,18 +585,9 @@ def test_rule_12_a_lock_that_is_held_is_not_kept_by_a_child(home: Path) -> None:
 
 def test_rule_12_the_thread_starts_with_the_first_use_and_tells_it(two: Path) -> None:
     """Looking starts none."""
-    flusher._after_fork()
     flusher.set_enabled(True)
     pool = a_pool(two)
     pool.entries()
-    assert (
-        not [
-            thread
-            for thread in threading.enumerate()
-            if thread.name == "keydeck-flusher" and thread.is_alive()
-        ]
-        or flusher._flusher._thread is None
-    )
     assert flusher._flusher._thread is None
     pool.select()
     assert flusher._flusher._thread is not None
@@ -708,10 +699,30 @@ def test_rule_13_the_journal_of_another_store_is_not_folded_over_these_rows(
     running = a_store(two)
     shutil.copy(other / "auth.json", two / "auth.json")
     running.snapshot()
-    assert [used(store) for store in (running, a_store(two))] == [50, 50]
+    assert running.facts("aaa001") is None  # as the row says
+    assert [row.request_count for row in a_pool(two).entries()] == [50]
     assert running.checkpoint()
     use(running)
     assert [used(store) for store in (running, a_store(two))] == [51, 51]
+
+
+def test_rule_13_a_journal_that_is_not_this_sections_is_begun_at_its_end(two: Path, tmp_path: Path) -> None:
+    """There is not even a checkpoint to tell whose it is: what it says is about other rows."""
+    other = tmp_path / "other"
+    write_store(other, {POOL: keys("aaa001")})
+    stranger, store = a_store(other), a_store(two)
+    use(stranger, number=50)
+    assert stranger.checkpoint()
+    for _ in range(40):
+        use(store)
+    store.close()
+    (two / "keydeck" / "checkpoint.json").unlink()
+    shutil.copy(other / "auth.json", two / "auth.json")
+    assert [row.request_count for row in a_pool(two).entries()] == [50]
+    late = a_store(two)
+    use(late)
+    assert late.checkpoint()
+    assert [used(each) for each in (late, a_store(two))] == [51, 51]
 
 
 def test_rule_14_who_is_older_than_the_journal_folds_what_it_knows_and_sums_up_nothing(two: Path) -> None:
@@ -739,7 +750,9 @@ def test_rule_15_a_pick_waits_for_nobody_who_holds_the_lock(two: Path) -> None:
             pool.select()
         pool.mark_exhausted_and_rotate(status_code=429)
         assert (monotonic() - began) / 201 < 0.001
+        began = monotonic()
         assert not pool._store.checkpoint()
+        assert monotonic() - began < 1
         late = a_pool(two).select()
         assert late is not None
         assert late.id == "bbb002"

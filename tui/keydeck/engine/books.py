@@ -99,6 +99,13 @@ class Books:
         except OSError as error:
             self.trouble = error
 
+    def forget(self) -> None:
+        """Begin at the end of the journal: what was told so far is about other rows."""
+        known = self.ledger
+        self.ledger = Ledger(known.position, writers=known.writers, gen=known.gen, store=known.store)
+        self._news.everything = True
+        self._view = None
+
     def _give_back(self) -> None:
         """Queue again what the new base proves lost."""
         recent = self._clock() - WRITERS_KEPT_S / 2

@@ -62,7 +62,7 @@ from keydeck.engine.store import (
     WaitNotice,
     ignore_wait,
 )
-from keydeck.engine.strangers import RawRow, act_events, outside_events, project, raw_rows, stamp
+from keydeck.engine.strangers import RawRow, act_events, outside_events, project, raw_rows, seen_of, stamp
 from keydeck.engine.totals import Totals
 
 FOLDER: Final = "keydeck"
@@ -104,6 +104,7 @@ class FileStore:
         self._met: Mapping[str, Seen] = {}
         self._met_afresh = False
         self._outside: dict[str, list[Outside]] = {}
+        self._foreign: str | None = None
         self._offers: dict[str, Credential] = {}
         self._backed_up = False
         self._ordered_at = 0.0
@@ -184,7 +185,7 @@ class FileStore:
             facts, waiting = self._books.facts(row_id), self._books.pending(row_id)
             place = self._books.ledger.position
             if (facts or waiting) and row_id in self._met:
-                facts = met(FRESH if self._met_afresh else facts or FRESH, self._met[row_id], place)
+                facts = met(facts or FRESH, self._met[row_id], place)
             for event in self._outside.get(row_id, ()):
                 if event.what == "restored" and row_id in self._books.ledger.tombs:
                     facts = self._books.ledger.tombs[row_id].facts
@@ -500,10 +501,14 @@ class FileStore:
             self._is_open = True
         elif self._books.has_news():
             self._books.catch_up()
+        if filed and not self._is_ours(filed) and filed.store != self._foreign:
+            # An auth.json from another home: its rows are the truth, what was known is about others.
+            self._foreign = filed.store
+            self._books.forget()
         self._absorb()
 
     def _is_ours(self, filed: Ledger) -> bool:
-        return self._books.ledger.store in (None, filed.store)
+        return None in (filed.store, self._books.ledger.store) or filed.store == self._books.ledger.store
 
     def _judge(self, document: Mapping[str, Any] | None, filed: Ledger | None) -> None:
         """Remember what strangers did in this file, until somebody tells it in the journal."""
@@ -516,6 +521,8 @@ class FileStore:
         for event in outside_events(document, ledger, filed, proj=proj, now=self._clock()):
             if isinstance(event, Adopted):
                 self._met, self._met_afresh = dict(event.rows), event.afresh
+                if event.afresh:
+                    self._met = {row.id: seen_of(row.raw) for row in raw_rows(document)}
             elif isinstance(event, Outside):
                 self._outside.setdefault(event.id, []).append(event)
         if self._outside and self._happened:  # who only looks heals nothing

@@ -175,7 +175,17 @@ def _is_as_written(row: RawRow, before: Facts, gen: int) -> bool:
 
 def _first_meeting(rows: Mapping[str, RawRow], ledger: Ledger, *, afresh: bool) -> list[Event]:
     known = {name: seen_of(row.raw) for name, row in rows.items() if afresh or name not in ledger.tombs}
+    if afresh:
+        known = {name: _with_what_followed(seen, ledger.rows.get(name)) for name, seen in known.items()}
     return [Adopted(rows=known, afresh=afresh)] if known else []
+
+
+def _with_what_followed(seen: Seen, since: Facts | None) -> Seen:
+    """Return a row of another home with what was told of it since it is here."""
+    if since is None:
+        return seen
+    status = since.bench.status if since.bench else seen.status
+    return seen._replace(used=seen.used + since.used, status=status)
 
 
 def _returned(row: RawRow, ledger: Ledger, restored_gen: int | None) -> Iterator[Outside]:
