@@ -66,7 +66,7 @@ from keydeck.engine.strangers import RawRow, act_events, outside_events, project
 from keydeck.engine.totals import Totals
 
 FOLDER: Final = "keydeck"
-CHECKPOINT_EVERY_BYTES: Final = 96 << 10
+CHECKPOINT_EVERY_BYTES: Final = 64 << 10
 """After so much journal C is written, so that opening stays cheap."""
 ORDER_EVERY_S: Final = 60.0
 """Priorities that hermes shuffles are put back this often at most (design 3, rule 10)."""
