@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from keydeck.engine import flusher
+
 # Textual reads these when it is imported.
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 os.environ.setdefault("COLORTERM", "truecolor")
@@ -30,6 +32,15 @@ def nobodys_machine(
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_background() -> Iterator[None]:
+    """Tell what waits only when a test flushes or closes; tests of the thread itself let it run."""
+    flusher._flusher = flusher._Flusher()  # what a test leaves open is nobody's to finish
+    flusher.set_enabled(False)
+    yield
+    flusher._flusher.stores.clear()
 
 
 @pytest.fixture

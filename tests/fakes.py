@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import keydeck
 from keydeck.engine.credential import CLEAN_STATUS
+from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings, locate_home
 from keydeck.engine.pool import CredentialPool
@@ -84,10 +85,29 @@ def write_store(home: Path, pools: Mapping[str, Any] | None = None, **top: Any) 
     return path
 
 
-def load(home: Path) -> dict[str, Any]:
-    """Return the document of a home's auth.json."""
+def load_whole(home: Path) -> dict[str, Any]:
+    """Return the document of a home's auth.json, Keydeck's own section and stamps included."""
     document: dict[str, Any] = json.loads((home / "auth.json").read_text(encoding="utf-8"))
     return document
+
+
+def load(home: Path) -> dict[str, Any]:
+    """Return the document of a home's auth.json as others care for it: without Keydeck's section and stamps."""
+    document = load_whole(home)
+    document.pop("keydeck", None)
+    pools = [rows for rows in document.get("credential_pool", {}).values() if isinstance(rows, list)]
+    for row in (row for rows in pools for row in rows):
+        if isinstance(row, dict) and str(row.get("agent_key_id", "")).startswith("kd:"):
+            del row["agent_key_id"]
+    return document
+
+
+def write_down(home: Path) -> None:
+    """Write what the journal tells into the rows, as the next program that runs would."""
+    store = FileStore(a_home(home), clock=FakeClock())
+    store.snapshot()
+    assert store.checkpoint()
+    store.close()
 
 
 def around(tmp_path: Path, **env: str) -> Surroundings:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import NOW, a_key, benched, keys, load, tree, write_store
+from fakes import NOW, a_key, benched, keys, load, load_whole, tree, write_store
 from keydeck.dashboard.actions import ACTIONS
 from ui import SIZES, Ui, running
 
@@ -156,7 +156,7 @@ async def test_an_undo_does_not_touch_what_others_changed(home: Path) -> None:
     async with running(home, (120, 40)) as ui:
         await ui.press("r")
         await told(ui, "reset key-aaa001")
-        document = load(home)
+        document = load_whole(home)
         document["credential_pool"]["openrouter"][0].update(benched(402, until=NOW + 50))
         (home / "auth.json").write_text(json.dumps(document))
         await ui.press("u")

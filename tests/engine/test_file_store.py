@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fakes import FailingDisk, FakeClock, a_home, a_key, a_login, keys, load, tree, write_store
+from fakes import FailingDisk, FakeClock, a_home, a_key, a_login, keys, load, load_whole, tree, write_store
+from keydeck.engine.auth_document import parse_document
 from keydeck.engine.credential import BadRow, Credential
 from keydeck.engine.errors import StoreCorrupt, StoreTooNew, StoreUnreadable, TargetError
-from keydeck.engine.file_store import FileStore, parse_document
+from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.store import EMPTY_STORE
 
@@ -227,7 +228,7 @@ def test_a_write_is_as_hermes_writes(home: Path) -> None:
     with a_store(home).transaction() as change:
         change.update_row("openrouter", "aaa001", {"request_count": 3})
     written = (home / "auth.json").read_bytes()
-    document = load(home)
+    document = load_whole(home)
     assert document["version"] == 1
     assert document["providers"] == {}
     assert written == (json.dumps(document, indent=2) + "\n").encode("ascii")

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import NOW, a_jwt, a_key, a_login, benched
+from keydeck.engine.config import KNOWN_STRATEGIES
 from keydeck.engine.credential import Credential, Row, parse_rows
+from keydeck.engine.ready import Ready
 from keydeck.engine.state import (
     HealthKind,
     PoolState,
@@ -244,10 +246,18 @@ def test_no_pick_is_certain_under_random_or_without_a_usable_row() -> None:
     assert certain_pick("fill_first", pool_of([a_key(**benched())])) is None
 
 
-def test_fill_first_takes_the_first_and_random_any() -> None:
-    """The two strategies that are followed now; any other name is read as fill_first."""
+def test_each_strategy_picks_by_its_rule() -> None:
+    """First, any, next in the round, fewest uses, the same again; any other name is read as fill_first."""
     rows = [row for row in parse_rows("openrouter", "openrouter", THREE) if isinstance(row, Credential)]
-    assert picker("fill_first")(rows).id == "a"
-    assert picker("quota_aware")(rows).id == "a"
-    assert {picker("random")(rows).id for _ in range(200)} == {"a", "b", "c"}
-    assert set(PICKERS) == {"fill_first", "random"}
+    ready = Ready(rows)
+    ready.begin(NOW, NOW)
+    assert picker("fill_first")(ready, 2) == picker("quota_aware")(ready, 2) == 0
+    assert {picker("random")(ready, None) for _ in range(200)} == {0, 1, 2}
+    assert [picker("round_robin")(ready, last) for last in (None, 0, 1, 2)] == [0, 1, 2, 0]
+    assert [picker("sticky")(ready, last) for last in (None, 2)] == [0, 2]
+    picked = []
+    for _ in range(4):
+        picked.append(picker("least_used")(ready, None))
+        ready.count(picked[-1])
+    assert picked == [1, 2, 1, 2]
+    assert set(PICKERS) == set(KNOWN_STRATEGIES)

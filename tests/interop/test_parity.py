@@ -185,6 +185,7 @@ def test_a_failure_leaves_the_same_six_fields_in_the_row(hermes: Hermes, home: P
         theirs = hermes.ask("mark", name="openrouter", code=429, key=key, context=context)
         assert following is not None
         assert following.id == theirs, context
+    keydeck.close()
     assert _marks(ours) == _marks(home)
     told = {mark["last_error_reset_at"] for mark in _marks(ours)}
     assert {NOW + 12.5, NOW + 0.9, NOW + 14_700, NOW + 7_200, NOW + 420, NOW + 30, NOW + 5} < told
@@ -206,6 +207,7 @@ def test_a_bench_by_keydeck_is_obeyed_by_hermes(hermes: Hermes, home: Path) -> N
         pool.mark_exhausted_and_rotate(
             status_code=code, error_context=context, api_key_hint=f"sk-test-{row_id}-secret"
         )
+    pool.close()
     assert _available(hermes) == ["aaa003"]
     hermes.ask("clock", now=NOW + 60)
     assert hermes.ask("load", provider="openrouter")["available"] == ["aaa001", "aaa003"]

@@ -67,14 +67,53 @@ def test_acts_of_both_on_one_pool_all_take(another: Another, home: Path) -> None
     hermes.ask("load", provider="openrouter")
     Operator(a_reader_of(home)).add_key("openrouter", Secret("sk-ours-1"), label="ours")
     hermes.ask("mark", name="openrouter", code=429, key="sk-test-aaa001-secret")
-    CredentialPool("openrouter", a_reader_of(home)).mark_exhausted_and_rotate(
-        status_code=402, api_key_hint="sk-test-aaa002-secret"
-    )
+    with CredentialPool("openrouter", a_reader_of(home)) as pool:
+        pool.mark_exhausted_and_rotate(status_code=402, api_key_hint="sk-test-aaa002-secret")
     rows = {row["label"]: row for row in load(home)["credential_pool"]["openrouter"]}
     assert [rows[f"key-aaa00{number}"]["last_error_code"] for number in (1, 2, 3)] == [429, 402, None]
     assert rows["ours"]["access_token"] == "sk-ours-1"
     fresh = another().ask("load", provider="openrouter")["available"]
     assert fresh == ["aaa003", rows["ours"]["id"]]
+
+
+def test_what_a_stale_hermes_writes_back_is_healed_and_its_own_facts_are_taken(
+    another: Another, home: Path
+) -> None:
+    """It loaded first and marks later: our counts stay exact, our bench, name and removal hold, its mark counts too."""
+    write_store(home, {"openrouter": keys("aaa001", "aaa002", "aaa003", "aaa004")})
+    with CredentialPool("openrouter", a_reader_of(home)) as pool:
+        pool.select()
+    hermes = another()
+    hermes.ask("load", provider="openrouter")
+    pool = CredentialPool("openrouter", a_reader_of(home))
+    for _ in range(5):
+        pool.select()
+    pool.mark_exhausted_and_rotate(status_code=429, api_key_hint="sk-test-aaa002-secret")
+    pool.flush()
+    acts = Operator(a_reader_of(home))
+    acts.edit("openrouter", "aaa001", label="renamed")
+    acts.remove("openrouter", "aaa004")
+    hermes.ask("mark", name="openrouter", code=402, key="sk-test-aaa003-secret")
+    spoilt = {row["id"]: row for row in load(home)["credential_pool"]["openrouter"]}
+    assert (spoilt["aaa001"]["label"], spoilt["aaa002"]["last_error_code"]) == ("key-aaa001", None)
+    assert "aaa004" in spoilt
+    for seen in (pool.entries(), CredentialPool("openrouter", a_reader_of(home)).entries()):
+        told = [(row.id, row.label, row.last_error_code, row.request_count) for row in seen]
+        assert told == [
+            ("aaa001", "renamed", None, 7),
+            ("aaa002", "key-aaa002", 429, 0),
+            ("aaa003", "key-aaa003", 402, 0),
+        ]
+    pool.close()
+    healed = {row["id"]: row for row in load(home)["credential_pool"]["openrouter"]}
+    assert [(row["label"], row["last_error_code"], row["request_count"]) for row in healed.values()] == [
+        ("renamed", None, 7),
+        ("key-aaa002", 429, 0),
+        ("key-aaa003", 402, 0),
+    ]
+    said = b"".join(path.read_bytes() for path in (home / "keydeck").glob("journal-*"))
+    assert [said.count(what) for what in (b'"lost ', b'"came back"', b'"benched"')] == [2, 1, 1]
+    assert another().ask("load", provider="openrouter")["available"] == ["aaa001"]
 
 
 # --- the lock ----------------------------------------------------------------------------------------------

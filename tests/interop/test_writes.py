@@ -80,6 +80,7 @@ def test_hermes_prints_what_we_wrote(hermes: Hermes, home: Path, deck: Keydeck) 
     deck.run("auth", "remove", "openrouter", "two", "--yes")
     pool = CredentialPool("openrouter", a_reader_of(home))
     pool.mark_exhausted_and_rotate(status_code=429, api_key_hint="sk-key-one")
+    pool.close()
     printed = hermes.run("auth", "list")
     assert printed.splitlines()[0] == "openrouter (2 credentials):"
     assert "#1  one" in printed
@@ -142,15 +143,14 @@ def _remove(reader: HomeReader) -> None:
 
 
 def _mark(reader: HomeReader) -> None:
-    CredentialPool("openrouter", reader).mark_exhausted_and_rotate(
-        status_code=429, api_key_hint="sk-test-aaa001-secret"
-    )
+    with CredentialPool("openrouter", reader) as pool:
+        pool.mark_exhausted_and_rotate(status_code=429, api_key_hint="sk-test-aaa001-secret")
 
 
 def _use(reader: HomeReader) -> None:
-    pool = CredentialPool("openrouter", reader)
-    pool.select()
-    pool.mark_used()
+    with CredentialPool("openrouter", reader) as pool:
+        pool.select()
+        pool.mark_used()
 
 
 Document = dict[str, Any]
@@ -173,10 +173,13 @@ def _marked(pools: Document, now: Document) -> None:
     since = now["openrouter"][0]["last_status_at"]
     assert isinstance(since, float)
     pools["openrouter"][0].update(last_status="exhausted", last_status_at=since, last_error_code=429)
+    picked = [place for place, row in enumerate(now["openrouter"]) if row != pools["openrouter"][place]]
+    assert len(picked) == 1  # the row that the caller was given for its next request
+    pools["openrouter"][picked[0]]["request_count"] += 1
 
 
 def _used(pools: Document, _now: Document) -> None:
-    pools["openrouter"][0]["request_count"] = 1
+    pools["openrouter"][0]["request_count"] = 2
 
 
 @pytest.mark.parametrize(
@@ -209,11 +212,11 @@ def test_every_write_leaves_all_the_rest_as_it_was(
     assert list(now) == [*expected, *(["updated_at"] if "updated_at" not in expected else [])]
     assert now["credential_pool"] != written["credential_pool"]
     after = {provider: _meaning(hermes, provider) for provider in ("some-plugin", "openrouter")}
-    touched = {"aaa001", "aaa003", "aaa004"}
+    touched = {"aaa001", "aaa003", "aaa004", *(("aaa002",) if act is _mark else ())}
     for provider, rows in before.items():
         same = {row_id: row for row_id, row in rows.items() if row_id not in touched}
         assert {row_id: after[provider][row_id] for row_id in same} == same
-        assert len(same) == 1 if provider == "some-plugin" else len(same) == 3
+        assert len(same) == 1 if provider == "some-plugin" else len(same) == 3 - (act is _mark)
     assert load(home)["x_tool"] == TOP["x_tool"]
 
 
@@ -242,6 +245,7 @@ def test_a_secret_that_should_not_be_stored_is_in_no_row_of_ours(hermes: Hermes,
     pool = CredentialPool("openrouter", a_reader_of(home, **variables))
     pool.select()
     pool.mark_exhausted_and_rotate(status_code=429)
+    pool.close()
     (ours,) = load(home)["credential_pool"]["openrouter"]
     assert "sk-or-from-dotenv" not in (home / "auth.json").read_text(encoding="utf-8")
     assert ours["secret_fingerprint"] == "sha256:4dff6a68f232ad6b"

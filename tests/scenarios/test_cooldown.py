@@ -118,8 +118,9 @@ class TestFS09MillisecondsAndIso:
         pool = a_pool(home, clock=FakeClock(NOW + 900))
         pool.select()
         pool.mark_used()
+        pool.close()
         (row,) = load(home)["credential_pool"]["openrouter"]
-        assert (row["last_error_reset_at"], row["request_count"]) == ("2026-11-08T14:17:11Z", 1)
+        assert (row["last_error_reset_at"], row["request_count"]) == ("2026-11-08T14:17:11Z", 2)
 
 
 class TestFS16ExhaustedWithoutATime:

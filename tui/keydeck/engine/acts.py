@@ -18,6 +18,7 @@ from keydeck.engine.config import KNOWN_STRATEGIES, check_not_managed, custom_po
 from keydeck.engine.credential import CLEAN_STATUS, BadRow, Credential, Row, is_manual
 from keydeck.engine.discovery import custom_base_url
 from keydeck.engine.errors import ConfigReadOnly, Refused, TargetError
+from keydeck.engine.events import Configured
 from keydeck.engine.providers import (
     CUSTOM_PREFIX,
     canonical,
@@ -332,6 +333,8 @@ class Operator:
         )
         if self._reader.config().strategy_of(pool_key) != name:
             raise Refused("config.yaml did not keep the change; is another program writing it?")
+        if changed:
+            self._reader.store.append(Configured(provider=provider, strategy=name))
         notes = ("hermes reads sticky as fill_first",) if name == "sticky" else ()
         undo = Undo(f"strategy of {provider}", lambda operator: operator.set_strategy(provider, before))
         can_undo = changed and before in KNOWN_STRATEGIES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,16 @@ def back_up(disk: Disk, path: Path, now: datetime) -> Path | None:
     copy = _write(disk, folder, f"{path.stem}-{now:%Y%m%dT%H%M%S.%fZ}", path.suffix, data)
     _prune(disk, folder, path)
     return copy
+
+
+def has_recent(disk: Disk, path: Path, now: datetime) -> bool:
+    """Tell whether a copy of `path` was made within the last day."""
+    try:
+        names = disk.names(backup_dir(path))
+    except OSError:
+        return False
+    day = f"{path.stem}-{now - timedelta(days=1):%Y%m%dT%H%M%S}"
+    return any(name.startswith(f"{path.stem}-") and name > day for name in names)
 
 
 def back_up_now(disk: Disk, path: Path, now: float) -> Path | None:

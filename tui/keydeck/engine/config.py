@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # hermes knows the first four and reads any other name as fill_first (hermes-pool 2.2).
 KNOWN_STRATEGIES: Final = ("fill_first", "round_robin", "least_used", "random", "sticky")
 DEFAULT_STRATEGY: Final = "fill_first"
+DEFAULT_HISTORY_BYTES: Final = 64 << 20
+DEFAULT_HISTORY_S: Final = 30 * 86400.0
 STRATEGY_SECTION: Final = "credential_pool_strategies"
 
 # Spellings that stand in for a field that is absent, in hermes' order (hermes-pool 2.3).
@@ -86,6 +88,8 @@ class Config:
         model_provider: ``model.provider``, stripped and lower-cased.
         model_endpoint: the ``model`` section, when it is an endpoint of its own with a usable key.
         lookup: (base URL, pool key) of the entries hermes itself searches, in its order.
+        history_bytes: how much journal is kept at most, from ``credential_pool.history.mib``.
+        history_s: for how long, in seconds, from ``credential_pool.history.days``.
     """
 
     strategies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -94,6 +98,8 @@ class Config:
     model_provider: str | None = None
     model_endpoint: ModelEndpoint | None = None
     lookup: tuple[tuple[str, str], ...] = ()
+    history_bytes: int = DEFAULT_HISTORY_BYTES
+    history_s: float = DEFAULT_HISTORY_S
 
     def strategy_of(self, pool_key: str) -> str:
         """Return the strategy written for a pool, known or not, else the default."""
@@ -135,7 +141,19 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
         model_provider=_text(model.get("provider"), env).lower() or None,
         model_endpoint=_model_endpoint(model, env),
         lookup=tuple(_hermes_lookup(document, env)),
+        history_bytes=int(_history(document, "mib", DEFAULT_HISTORY_BYTES / (1 << 20)) * (1 << 20)),
+        history_s=_history(document, "days", DEFAULT_HISTORY_S / 86400) * 86400,
     )
+
+
+def _history(document: Document, name: str, default: float) -> float:
+    """Return one limit of the history; what is no number above zero is the default."""
+    section = document.get("credential_pool")
+    kept = section.get("history") if isinstance(section, dict) else None
+    value = kept.get(name) if isinstance(kept, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return default
+    return value if 0 < value < 1e9 else default
 
 
 def custom_pool_key_for(config: Config, base_url: str | None, provider_name: str | None = None) -> str | None:

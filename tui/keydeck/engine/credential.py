@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ STATUS_FIELDS: Final = (
 )
 CLEAN_STATUS: Final[Mapping[str, None]] = MappingProxyType(dict.fromkeys(STATUS_FIELDS))
 
-_MOVING_FIELDS: Final = frozenset({*STATUS_FIELDS, "request_count", "priority"})
+_MOVING_FIELDS: Final = frozenset({*STATUS_FIELDS, "request_count", "priority", "agent_key_id"})
 
 _OWN_FIELDS: Final = frozenset(
     {
@@ -48,7 +49,7 @@ _TEXT_FIELDS: Final = (
     *("label", "last_status", "last_error_reason", "last_error_message", "base_url", "inference_base_url"),
     *("expires_at", "agent_key_expires_at", "last_refresh"),
 )
-_SECRET_FIELDS: Final = ("access_token", "refresh_token", "agent_key")
+SECRET_FIELDS: Final = ("access_token", "refresh_token", "agent_key")
 _TIME_FIELDS: Final = ("last_status_at", "last_error_reset_at")
 
 _OWNED_SOURCES: Final = frozenset(
@@ -99,6 +100,7 @@ _FINGERPRINT_ORDER: Final = ("agent_key", "access_token", "refresh_token", "api_
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+@lru_cache(maxsize=1024)
 def is_secret_key(key: str) -> bool:
     """Tell whether a field of this name holds a secret (hermes-pool 1.5)."""
     name = _CAMEL.sub("_", key.strip()).lower().replace("-", "_").replace(".", "_")
@@ -337,7 +339,7 @@ def _parse(
     provider: str, pool_key: str, identity: str, raw: dict[str, Any], *, inherited: bool
 ) -> Credential:
     fields: dict[str, Any] = {name: value for name in _TEXT_FIELDS if isinstance(value := raw.get(name), str)}
-    for name in _SECRET_FIELDS:
+    for name in SECRET_FIELDS:
         if isinstance(value := raw.get(name), str) and value:
             fields[name] = Secret(value)
     for name in _TIME_FIELDS:
@@ -369,8 +371,9 @@ def _extra(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that are not ours; most rows have none, and a pool may have thousands."""
     return {
         key: Secret(value) if isinstance(value, str) and value and is_secret_key(key) else value
-        for key, value in raw.items()
+        for key in raw
         if key not in _OWN_FIELDS
+        for value in (raw[key],)
     }
 
 

@@ -7,7 +7,7 @@ the stored row of the same source, or stands for itself until somebody uses it (
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -88,7 +88,12 @@ def overlay(scene: Scene, provider: str, rows: tuple[Row, ...], offers: list[Cre
     last = max((row.priority for row in rows if isinstance(row, Credential)), default=-1)
     fresh = [offer for offer in offers if offer.live_secret and offer.source not in stored_sources]
     offered = [replace(offer, priority=last + 1 + place) for place, offer in enumerate(fresh)]
-    return tuple(sorted((*lent, *offered), key=lambda row: _rank(provider, row)))
+    return in_order(provider, (*lent, *offered))
+
+
+def in_order(provider: str, rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return rows in the order in which they are tried."""
+    return tuple(sorted(rows, key=lambda row: _rank(provider, row)))
 
 
 def _rank(provider: str, row: Row) -> tuple[float, ...]:

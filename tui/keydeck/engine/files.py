@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,14 @@ class Disk:
     def open_existing(self, path: Path) -> int:
         """Open a file that is there for writing, without emptying it."""
         return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
+    def open_append(self, path: Path) -> int:
+        """Open a file that is there for reading and for appending to its end."""
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        """Read up to `size` bytes from an offset."""
+        return os.pread(fd, size, offset)
 
     def read(self, fd: int, size: int) -> bytes:
         """Read up to `size` bytes."""
@@ -115,13 +124,22 @@ def read_file(disk: Disk, path: Path) -> tuple[bytes, os.stat_result]:
     """
     fd = disk.open_read(path)
     try:
-        status = disk.fstat(fd)
-        parts: list[bytes] = []
-        while part := disk.read(fd, max(status.st_size + 1, 65536)):
-            parts.append(part)
-        return b"".join(parts), status
+        return read_open(disk, fd)
     finally:
         disk.close(fd)
+
+
+def read_open(disk: Disk, fd: int) -> tuple[bytes, os.stat_result]:
+    """Read an open file from where it stands to its end, and the stat that belongs to it.
+
+    Raises:
+        OSError: as the system says.
+    """
+    status = disk.fstat(fd)
+    parts: list[bytes] = []
+    while part := disk.read(fd, max(status.st_size + 1, 65536)):
+        parts.append(part)
+    return b"".join(parts), status
 
 
 def make_dir(disk: Disk, path: Path) -> None:
@@ -142,11 +160,19 @@ def make_dir(disk: Disk, path: Path) -> None:
         disk.chown_path(path, around.st_uid, around.st_gid)
 
 
-def write_whole(disk: Disk, path: Path, data: bytes) -> None:
+def write_whole(
+    disk: Disk, path: Path, data: bytes, *, before_rename: Callable[[os.stat_result], None] | None = None
+) -> None:
     """Replace `path` by `data`: temporary 0600, fsync, rename, fsync of the folder.
 
     A symlink stays one: its target is replaced. Owner and mode of an existing file are kept; a new one is 0600.
     A file that cannot be renamed over (a bind mount) is written in place; the caller has made its backup.
+
+    Args:
+        disk: the I/O seam.
+        path: the file to replace.
+        data: its new content.
+        before_rename: told of the new file while it is still a temporary one; what it raises stops the act.
 
     Raises:
         OSError: nothing was changed, unless it came from the in-place write of a bind-mounted file.
@@ -163,8 +189,11 @@ def write_whole(disk: Disk, path: Path, data: bytes) -> None:
             else:
                 _hand_over(disk, fd, real.parent)
             disk.fsync(fd)
+            made = disk.fstat(fd)
         finally:
             disk.close(fd)
+        if before_rename:
+            before_rename(made)
         try:
             _replace(disk, temporary, real)
         except OSError as error:

@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.clock import Clock, monotonic_of, wall_clock
 from keydeck.engine.config import Config, custom_pool_key_for
-from keydeck.engine.credential import Credential, Row
-from keydeck.engine.errors import ConfigError, Refused, StoreError, TargetError
+from keydeck.engine.credential import Credential
+from keydeck.engine.errors import ConfigError, Refused, StoreError
+from keydeck.engine.events import START, Failed, Position, Succeeded
+from keydeck.engine.flusher import follow_forks
 from keydeck.engine.home import Home, Surroundings, locate_home
+from keydeck.engine.known import as_known, groups, known_rows
 from keydeck.engine.providers import canonical, is_custom
+from keydeck.engine.ready import Ready
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.reset_times import reset_time
+from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
-from keydeck.engine.state import is_terminal, pool_state
-from keydeck.engine.store import Transaction
+from keydeck.engine.state import is_terminal
 from keydeck.engine.strategies import picker
 
 if TYPE_CHECKING:
@@ -31,29 +34,52 @@ if TYPE_CHECKING:
 # Other files than the store are looked at this often at most (design 3).
 _LOOK_AROUND_EVERY_S: Final = 0.05
 _LONGEST_MESSAGE: Final = 2000
-# An agent must not stand still because hermes holds the lock; what could not be stored is stored later.
-_MARK_TIMEOUT_S: Final = 1.0
 _KNOWN_TO_HERMES: Final = frozenset({"fill_first", "round_robin", "least_used", "random"})
 
 
 class CredentialPool:
-    """The credentials of one provider. Threads may share it."""
+    """The credentials of one provider. Threads may share it; as a context manager it closes itself."""
 
     def __init__(self, provider: str, reader: HomeReader) -> None:
         self.provider = provider
         self._reader = reader
+        self._ticks = monotonic_of(reader.clock)
         self._guard = threading.RLock()
         self._leases: dict[str, int] = {}
         self._current: str | None = None
-        # Marks that are not in the store: it was busy or broken, or the row is the root profile's.
-        self._unsent: dict[str, Mapping[str, Any]] = {}
+        # Row → up to where the journal was known when it was picked last: what a failure is dated by.
+        self._granted: dict[str, Position] = {}
+        # Offered rows that were used: they are stored with the next checkpoint.
+        self._adopted: set[str] = set()
+        self._last: int | None = None
+        self._seen = 0
+        self._ready = Ready(())
         self._looked_at = monotonic()
-        self._snapshot = reader.read()
-        self._pool = self._snapshot.pool(provider) or PoolSnapshot(provider)
+        self._read()
         self._files = self._stamps()
+        follow_forks(self)
 
     def __repr__(self) -> str:
         return f"CredentialPool({self.provider!r}, {len(self._pool.rows)} rows)"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Tell what waits to be told, and let go of the store's files; a pool that is used again opens them again."""
+        self.flush()
+        self._reader.close()
+
+    def flush(self) -> bool:
+        """Tell what waits to be told; False if something still waits."""
+        return self._store.flush()
+
+    def after_fork(self) -> None:
+        """Let go of locks that may be held for ever in the child."""
+        self._guard = threading.RLock()
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -64,54 +90,60 @@ class CredentialPool:
 
     def entries(self) -> list[Credential]:
         """Return every readable row, in the order they are tried."""
-        return [row for row in self._rows() if isinstance(row, Credential)]
+        with self._guard:
+            self._catch_up()
+            known = known_rows(self.provider, self._ready.rows, self._store.facts)
+            return [row for row in known if isinstance(row, Credential)]
 
     def has_credentials(self) -> bool:
         """Tell whether the pool has any row at all."""
-        return bool(self.entries())
+        with self._guard:
+            self._catch_up()
+            return bool(self._ready.rows)
 
     def has_available(self) -> bool:
         """Tell whether a request could be sent now. Changes nothing."""
-        return bool(self._usable())
+        with self._guard:
+            self._catch_up()
+            return bool(self._ready.usable)
 
     def current(self) -> Credential | None:
         """Return the row selected last, if it is still there."""
-        return self._by_id(self._current)
+        with self._guard:
+            self._catch_up()
+            place = self._ready.place_of.get(self._current or "")
+            return None if place is None else self._ready.rows[place]
 
     def peek(self) -> Credential | None:
         """Return the current row, else what `select` would likely return; changes nothing."""
-        return self.current() or next(iter(self._usable()), None)
+        with self._guard:
+            current, usable = self.current(), self._ready.usable
+            return current or (self._ready.rows[usable[0]] if usable else None)
 
     # --- using -----------------------------------------------------------------------------------------
 
     def select(self) -> Credential | None:
-        """Return a usable row and make it current; None when there is none now.
+        """Return a usable row, make it current and count its first request; None when there is none now.
 
-        Never writes, never waits for the store's lock, and goes on with the last good view of a broken store.
+        Never waits for a lock of the store nor writes its rows, and goes on with the last good view of a broken
+        one.
         """
         with self._guard:
-            usable = self._usable()
-            chosen = picker(self._pool.followed_strategy)(usable) if usable else None
-            self._current = chosen.id if chosen else None
-            return chosen
+            self._catch_up()
+            if not self._ready.usable:
+                self._current = None
+                return None
+            place = self._pick(self._ready, self._last)
+            self._grant(place)
+            return self._ready.rows[place]
 
     def mark_used(self) -> None:
-        """Count one more request on the current row, in the store.
-
-        Raises:
-            Refused: the row belongs to the root profile.
-            StoreError: the store is busy or cannot be written.
-        """
-        row = self.current()
-        if row is None:
-            return
-        if row.inherited:
-            raise Refused(
-                f"{row.provider} is the root profile's here; its rows are not written from a profile"
-            )
-        with self._reader.store.transaction() as change:
-            here = _fresh(change, row)
-            change.update_row(here.stored_under, here.id, {"request_count": here.request_count + 1})
+        """Count one more request that was sent with the current row."""
+        with self._guard:
+            self._catch_up()
+            place = self._ready.place_of.get(self._current or "")
+            if place is not None:
+                self._grant(place)
 
     def mark_exhausted_and_rotate(
         self,
@@ -128,14 +160,28 @@ class CredentialPool:
             api_key_hint: the key the failed request carried. A key that is in no row marks nothing: the
                 failure of a key long gone must not bench a healthy one (FS-19).
 
-        The bench rules here at once. If the store is busy or broken it is written with the next failure.
+        Every other process obeys from its next selection on; the row in the store says it within a second.
         """
         with self._guard:
-            failed = self._by_key(api_key_hint) if api_key_hint else self.current()
-            if failed is not None:
-                self._unsent[failed.id] = self._failure(status_code, error_context or {})
-        self._send()
+            self._catch_up()
+            place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
+            if place is not None:
+                self._adopt(self._ready.rows[place])
+                self._store.append(self._failure(place, status_code, error_context or {}))
         return self.select()
+
+    def report_success(self, api_key_hint: str | None = None) -> None:
+        """Say that a request went through: it ends a bench that began before the request was granted."""
+        with self._guard:
+            self._catch_up()
+            place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
+            row = self._ready.rows[place] if place is not None else None
+            facts = self._store.facts(row.id) if row else None
+            if row and facts and (facts.bench or facts.streak):
+                ids = self._ids_with(row)
+                self._store.append(
+                    Succeeded(ids=ids, provider=self.provider, granted=self._granted.get(row.id))
+                )
 
     def try_refresh_current(self) -> Credential | None:
         """Return None: Keydeck does not refresh logins yet, so the caller goes on to mark and rotate."""
@@ -147,11 +193,15 @@ class CredentialPool:
         Leases of this kind are known to this pool object only.
         """
         with self._guard:
+            self._catch_up()
             if credential_id is None:
-                usable = self._usable()
-                if not usable:
+                if not self._ready.usable:
                     return None
-                credential_id = min(usable, key=lambda row: self._leases.get(row.id, 0)).id
+                place = min(
+                    self._ready.usable, key=lambda place: self._leases.get(self._ready.rows[place].id, 0)
+                )
+                self._grant(place)
+                credential_id = self._ready.rows[place].id
             self._leases[credential_id] = self._leases.get(credential_id, 0) + 1
             self._current = credential_id
             return credential_id
@@ -175,7 +225,6 @@ class CredentialPool:
             bool(row.last_status or row.last_status_at or row.last_error_code) for row in self.entries()
         )
         self._operator().reset(self.provider)
-        self._unsent.clear()
         self._read()
         return marked
 
@@ -218,75 +267,102 @@ class CredentialPool:
 
     # --- parts -----------------------------------------------------------------------------------------
 
-    def _rows(self) -> tuple[Row, ...]:
-        """Return the pool's rows as the files have them, under the marks that are not stored yet."""
-        self._refresh()
-        if not self._unsent:
-            return self._pool.rows
-        return tuple(
-            replace(row, **self._unsent[row.id])
-            if isinstance(row, Credential) and row.id in self._unsent
-            else row
-            for row in self._pool.rows
-        )
+    def _catch_up(self) -> None:
+        """Learn what changed: the clock, other processes, the files."""
+        if self._store.poll() != self._seen:
+            self._take_news()
+        if self._is_inherited and self._reader.store.changed():
+            self._read()
+        if monotonic() - self._looked_at >= _LOOK_AROUND_EVERY_S:
+            self._look_around()
+        ticks = self._ticks()
+        if self._ready.has_turns(ticks):
+            self._ready.turn(self._reader.clock(), ticks)
 
-    def _usable(self) -> list[Credential]:
-        states = pool_state(self.provider, self._rows(), self._reader.clock()).usable
-        return [state.row for state in states if isinstance(state.row, Credential)]
-
-    def _send(self) -> None:
-        """Store the marks that are not stored yet; what cannot be stored goes on ruling in this process."""
-        with self._guard:
-            rows = [row for row in self.entries() if row.id in self._unsent and not row.inherited]
-            marks = {row.id: self._unsent[row.id] for row in rows}
-        if not marks:
+    def _take_news(self) -> None:
+        changed = self._store.changed_since(self._seen)
+        if changed is None:
+            self._read()
             return
-        try:
-            with self._reader.store.transaction(timeout_s=_MARK_TIMEOUT_S) as change:
-                for row in rows:
-                    try:
-                        here = _fresh(change, row)
-                        change.update_row(here.stored_under, here.id, marks[row.id])
-                    except TargetError:  # removed meanwhile, or its pool is broken: it only rules here
-                        del marks[row.id]
-        except StoreError as error:
-            import logging
+        self._seen = self._store.poll()
+        now, ticks = self._reader.clock(), self._ticks()
+        for row_id in changed:
+            place = self._ready.place_of.get(row_id)
+            if place is not None:
+                row = as_known(self._ready.rows[place], self._store.facts(row_id))
+                self._ready.put(place, row, self._uses_with(place, row), now, ticks)
 
-            logging.getLogger("keydeck.pool").warning(
-                "a cooldown of %s is not stored yet: %s", self.provider, error
-            )
-            return
+    def _read(self) -> None:
+        """Read everything now."""
         with self._guard:
-            for credential_id, fields in marks.items():
-                if self._unsent.get(credential_id) is fields:
-                    del self._unsent[credential_id]
+            current = self._current_row()
+            self._snapshot = self._reader.read()
+            self._pool = self._snapshot.pool(self.provider) or PoolSnapshot(self.provider)
+            self._store = self._reader.store_of(self._pool.rows)
+            self._is_inherited = self._pool.is_inherited
+            self._seen = self._store.poll()
+            self._pick = picker(self._pool.followed_strategy)
+            rows = [row for row in self._pool.rows if isinstance(row, Credential)]
+            self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
+            self._by_secret: dict[Secret, int] | None = None
+            self._ready = Ready(rows, list(self._groups.values()), self._ready.waits)
+            self._ready.begin(self._reader.clock(), self._ticks())
+            self._last = self._ready.place_of.get(current.id) if current else self._place_used_last()
+
+    def _place_used_last(self) -> int | None:
+        """Return the place of the row that was used last by anybody, for the strategies that go on from it."""
+        used = ((self._store.facts(row.id), place) for place, row in enumerate(self._ready.rows))
+        latest = max(((facts.used_at, place) for facts, place in used if facts), default=None)
+        return latest[1] if latest and latest[0] > START else None
+
+    def _grant(self, place: int) -> None:
+        row = self._ready.rows[place]
+        self._current, self._last = row.id, place
+        self._granted[row.id] = self._store.position()
+        self._adopt(row)
+        self._ready.count(place)
+        self._store.count(row.id)
+
+    def _adopt(self, row: Credential) -> None:
+        """Have a row stored that was only offered until now: an agent uses it."""
+        if not row.stored and row.id not in self._adopted:
+            self._adopted.add(row.id)
+            self._store.adopt(row)
+
+    def _current_place(self) -> int | None:
+        return self._ready.place_of.get(self._current or "")
+
+    def _current_row(self) -> Credential | None:
+        place = self._current_place()
+        return None if place is None else self._ready.rows[place]
 
     def _by_id(self, credential_id: str | None) -> Credential | None:
         return next((row for row in self.entries() if row.id == credential_id), None)
 
-    def _by_key(self, key: str) -> Credential | None:
-        return next((row for row in self.entries() if row.runtime_api_key == key), None)
+    def _place_of_key(self, key: str) -> int | None:
+        if self._by_secret is None:
+            secrets = ((row.live_secret, place) for place, row in enumerate(self._ready.rows))
+            self._by_secret = {secret: place for secret, place in reversed(list(secrets)) if secret}
+        return self._by_secret.get(Secret(key))
 
-    def _refresh(self) -> None:
-        """Read again if a file is another one than before."""
-        with self._guard:
-            if not (self._reader.store.changed() or self._files_changed()):
-                return
-            self._read()
+    def _ids_with(self, row: Credential) -> tuple[str, ...]:
+        """Return the ids of all rows that hold this row's secret, its own first (hermes-recovery G18)."""
+        group = self._groups.get(self._ready.place_of[row.id], ())
+        return (
+            row.id,
+            *(self._ready.rows[place].id for place in group if self._ready.rows[place].id != row.id),
+        )
 
-    def _read(self) -> None:
-        """Read now. An act of ours reads the store too, so that the store itself knows of no change after it."""
-        with self._guard:
-            self._snapshot = self._reader.read()
-            self._pool = self._snapshot.pool(self.provider) or PoolSnapshot(self.provider)
+    def _uses_with(self, place: int, row: Credential) -> int:
+        twins = (twin for twin in self._groups.get(place, ()) if twin != place)
+        return row.request_count + sum(self._ready.rows[twin].request_count for twin in twins)
 
-    def _files_changed(self) -> bool:
-        now = monotonic()
-        if now - self._looked_at < _LOOK_AROUND_EVERY_S:
-            return False
-        self._looked_at = now
+    def _look_around(self) -> None:
+        """Read again if another file than the store changed: what the environment or config.yaml says."""
+        self._looked_at = monotonic()
         stamps, self._files = self._files, self._stamps()
-        return stamps != self._files
+        if stamps != self._files:
+            self._read()
 
     def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
         stamps: list[tuple[int, int] | None] = []
@@ -299,30 +375,23 @@ class CredentialPool:
                 stamps.append((status.st_mtime_ns, status.st_size))
         return tuple(stamps)
 
-    def _failure(self, code: int | None, context: Mapping[str, Any]) -> dict[str, Any]:
-        now = self._reader.clock()
+    def _failure(self, place: int, code: int | None, context: Mapping[str, Any]) -> Failed:
+        row = self._ready.rows[place]
         reason, message = (
             _short(context.get(name), self._snapshot.scrubber) for name in ("reason", "message")
         )
-        return {
-            "last_status": "dead" if is_terminal(code, reason) else "exhausted",
-            "last_status_at": now,
-            "last_error_code": code,
-            "last_error_reason": reason,
-            "last_error_message": message,
-            "last_error_reset_at": reset_time(context, now),
-        }
-
-
-def _fresh(change: Transaction, row: Credential) -> Credential:
-    """Return the row as the file has it now; an offered one is stored first, since an agent uses it."""
-    rows = change.snapshot().pools.get(row.provider, ())
-    for here in rows:
-        if isinstance(here, Credential) and here.id == row.id:
-            return here
-    if not row.stored:
-        change.add_row(row.stored_under, row.to_json())
-    return row
+        secret = row.live_secret
+        return Failed(
+            ids=self._ids_with(row),
+            provider=self.provider,
+            status="dead" if is_terminal(code, reason) else "exhausted",
+            code=code,
+            reason=reason,
+            message=message,
+            until=reset_time(context, self._reader.clock()),
+            key=secret.fingerprint if secret else None,
+            granted=self._granted.get(row.id),
+        )
 
 
 def _short(text: Any, scrubber: Scrubber) -> str | None:

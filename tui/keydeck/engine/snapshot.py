@@ -6,7 +6,7 @@ A snapshot is immutable and holds no clock: `PoolSnapshot.at` turns it into stat
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
+from keydeck.engine.known import groups, known_rows
 from keydeck.engine.providers import canonical, names_of
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
@@ -69,6 +70,12 @@ class PoolSnapshot:
             if isinstance(row, Credential) and row.access_token
         }
         return {row_id: elder for row_id, elder in elders.items() if elder != row_id}
+
+    def uses(self) -> dict[str, int]:
+        """Return row id → requests sent with its secret, by whichever row they were counted."""
+        own = [row.request_count if isinstance(row, Credential) else 0 for row in self.rows]
+        shared = {place: sum(own[each] for each in group) for group in groups(self.rows) for place in group}
+        return {row.id: shared.get(place, own[place]) for place, row in enumerate(self.rows)}
 
     def at(self, now: float) -> PoolState:
         """Return every row's state at `now` (epoch seconds)."""
@@ -218,16 +225,31 @@ class HomeReader:
     def _read_config(self, env: Mapping[str, str]) -> tuple[Config, ConfigError | None]:
         try:
             self._good_config = read_config(self.home, env, self.disk)
+            self.store.keep_history(self._good_config.history_bytes, self._good_config.history_s)
         except ConfigError as error:
             return self._good_config, error
         return self._good_config, None
 
-    @staticmethod
+    def _known(self, provider: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        return known_rows(provider, rows, self.store_of(rows).facts)
+
+    def store_of(self, rows: Sequence[Row]) -> Store:
+        """Return the store that these rows of one pool belong to: the root's, where they are inherited."""
+        return self._root if self._root and any(row.inherited for row in rows) else self.store
+
+    def close(self) -> None:
+        """Let go of the stores' files, after telling what waits."""
+        self.store.close()
+        if self._root:
+            self._root.close()
+
     def _pools(
-        scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
+        self, scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
     ) -> tuple[PoolSnapshot, ...]:
         lists = {
-            provider: overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
+            provider: self._known(
+                provider, overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
+            )
             for provider in dict.fromkeys((*stored, *offers))  # the file's order, which is the operator's
         }
         return tuple(

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from keydeck.engine.credential import BadRow, Credential, Row
+from keydeck.engine.events import Status
 from keydeck.engine.tokens import token_expires_at
 
 # hermes-pool 5.1.
@@ -111,11 +112,18 @@ def cooldown_end(row: Credential) -> float | None:
 
     A bench without any time is over: hermes hands such a row out, and an endless bench helps nobody (FS-16).
     """
-    if row.last_error_reset_at is not None:
-        return row.last_error_reset_at
-    if row.last_status_at is None:
-        return None
-    return row.last_status_at + cooldown_s(row.last_error_code)
+    return _end(row.last_error_reset_at, row.last_status_at, row.last_error_code)
+
+
+def end_of(status: Status) -> float | None:
+    """Return when a bench of this status ends, by the same rule."""
+    return _end(status.until, status.at, status.code)
+
+
+def _end(told: float | None, since: float | None, code: int | None) -> float | None:
+    if told is not None:
+        return told
+    return None if since is None else since + cooldown_s(code)
 
 
 def row_state(row: Row, now: float) -> RowState:
@@ -124,6 +132,15 @@ def row_state(row: Row, now: float) -> RowState:
         return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
     ends = token_expires_at(row)
     return RowState(row, _health(row, now, ends), ends)
+
+
+def changes_at(state: RowState) -> float | None:
+    """Return when the clock alone gives a row another state; None for never."""
+    if state.health.until is not None:
+        return state.health.until
+    if not state.health.is_usable or state.token_expires_at is None:
+        return None
+    return state.token_expires_at - _margin_s(state.row.provider)
 
 
 def pool_state(provider: str, rows: Sequence[Row], now: float) -> PoolState:
@@ -141,10 +158,13 @@ def _health(row: Credential, now: float, token_ends: float | None) -> Health:
         end = cooldown_end(row)
         if end is not None and now < end:
             return Health(HealthKind.COOLING, since=row.last_status_at, until=end)
-    margin = _NOUS_MARGIN_S if row.provider == "nous" else 0.0
-    if token_ends is not None and token_ends - margin <= now:
+    if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
     return READY
+
+
+def _margin_s(provider: str) -> float:
+    return _NOUS_MARGIN_S if provider == "nous" else 0.0
 
 
 def _ended(row: Credential, token_ends: float) -> Health:

@@ -4,19 +4,24 @@
   something unreadable empty.
 - `Store.transaction` is the only way to change anything: it holds the lock, reads again, and applies changes
   to exactly the rows and fields that were named.
-- `Store.changed` is cheap enough to be asked before every pick.
+- `Store.poll` is cheap enough to be asked before every pick; it raises nothing and waits for nobody.
+- `Store.count` and `Store.append` tell what happened to rows. They neither raise nor wait: what cannot be told now
+  rules in this process at once and is told later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from keydeck.engine.credential import Row
+from keydeck.engine.credential import Credential, Row
+from keydeck.engine.events import Event, Position, Record
 from keydeck.engine.home import Home
+from keydeck.engine.ledger import Facts
+from keydeck.engine.totals import Totals
 
 LOCK_TIMEOUT_S: Final = 15.0
 """How long hermes and we wait for the lock, in seconds (hermes-pool 1.9)."""
@@ -100,6 +105,48 @@ class Store(Protocol):
 
     def changed(self) -> bool:
         """Tell whether the store differs from what `snapshot` last saw."""
+
+    def poll(self) -> int:
+        """Learn what others told, and return a number that is another one whenever something changed."""
+
+    def changed_since(self, seen: int) -> frozenset[str] | None:
+        """Return the ids of the rows of which something new is known since `poll` returned `seen`.
+
+        None: the rows themselves may be others; take a `snapshot`.
+        """
+
+    def facts(self, row_id: str) -> Facts | None:
+        """Return what is known of a row: counts, bench, the operator's label and place. None: as the row says."""
+
+    def position(self) -> Position:
+        """Return up to where events are known: what a grant is dated by."""
+
+    def count(self, row_id: str, number: int = 1) -> None:
+        """Count requests sent with a row. They are told within a tenth of a second, or when closing."""
+
+    def append(self, event: Event) -> None:
+        """Tell an event at once."""
+
+    def history(self, start: Position | None = None) -> Iterator[tuple[Position, Record]]:
+        """Yield what happened, from a position or the beginning of what is kept."""
+
+    def totals(self) -> Totals:
+        """Return requests per minute and per hour, by row."""
+
+    def keep_history(self, size: int, seconds: float) -> None:
+        """Keep so many bytes of what happened, for so many seconds."""
+
+    def flush(self) -> bool:
+        """Tell everything that waits; False if something still does."""
+
+    def adopt(self, row: Credential) -> None:
+        """Store a row with the next checkpoint that was only offered until somebody used it."""
+
+    def checkpoint(self) -> bool:
+        """Write what is known into the rows, where nobody else is writing; tell whether that is done."""
+
+    def close(self) -> None:
+        """Tell what waits, write a checkpoint if one is due, and let go of every file."""
 
     def transaction(
         self, *, timeout_s: float = LOCK_TIMEOUT_S, on_wait: WaitNotice = ignore_wait

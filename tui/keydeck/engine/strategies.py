@@ -6,27 +6,47 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from keydeck.engine.credential import Credential
+from keydeck.engine.ready import Ready
 from keydeck.engine.state import PoolState, RowState
 
-Picker = Callable[[Sequence[Credential]], Credential]
-"""Takes the usable rows in order, at least one, and returns the one to use."""
+Picker = Callable[[Ready, int | None], int]
+"""Takes the rows, at least one of them usable, and the place picked last; returns the place to pick."""
 
 
-def first(rows: Sequence[Credential]) -> Credential:
+def first(ready: Ready, _last: int | None) -> int:
     """Take the first usable row."""
-    return rows[0]
+    return ready.usable[0]
 
 
-def any_of(rows: Sequence[Credential]) -> Credential:
+def any_of(ready: Ready, _last: int | None) -> int:
     """Take any usable row with equal chance."""
     import random
 
-    return random.choice(rows)  # noqa: S311 - spreads load; nobody gains by guessing it
+    return random.choice(ready.usable)  # noqa: S311 - spreads load; nobody gains by guessing it
 
 
-# Round robin, least used and sticky need counts that are exact across processes; until the store keeps them,
-# a pool set to one of these takes the first usable row.
-PICKERS: Final[dict[str, Picker]] = {"fill_first": first, "random": any_of}
+def next_in_round(ready: Ready, last: int | None) -> int:
+    """Take the usable row that follows the one picked last."""
+    return ready.usable[0] if last is None else ready.after(last)
+
+
+def fewest_uses(ready: Ready, _last: int | None) -> int:
+    """Take the usable row with the fewest requests in all processes."""
+    return ready.least_used()
+
+
+def same_again(ready: Ready, last: int | None) -> int:
+    """Stay with the row picked last while it is usable."""
+    return last if last is not None and ready.is_usable(last) else ready.usable[0]
+
+
+PICKERS: Final[dict[str, Picker]] = {
+    "fill_first": first,
+    "random": any_of,
+    "round_robin": next_in_round,
+    "least_used": fewest_uses,
+    "sticky": same_again,
+}
 
 
 def picker(strategy: str) -> Picker:

@@ -1,0 +1,185 @@
+"""The forms of a ledger on disk: C (``keydeck/checkpoint.json``) and A (the ``keydeck`` section of auth.json).
+
+Both say the same of the rows. Whichever position is further on is the base; the journal after it is folded on
+top. What a newer version wrote into either is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from keydeck.engine.events import START, Position, Status
+from keydeck.engine.files import Disk, read_file
+from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
+
+SECTION: Final = "keydeck"
+VERSION: Final = 1
+TOMBS_KEPT_S: Final = 30 * 86400.0
+WRITERS_KEPT_S: Final = 3600.0
+
+_FACTS_FIELDS: Final = frozenset("nubsrtloz")
+_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers"})
+_dump = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """C: a ledger, and the generation of auth.json that is known to have been written."""
+
+    ledger: Ledger
+    proj: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_checkpoint(disk: Disk, folder: Path, filed: Ledger | None = None) -> Checkpoint | None:
+    """Read C; None if there is none that can be understood.
+
+    Args:
+        disk: the I/O seam.
+        folder: where it lies.
+        filed: what A says. Where it says the same, C's rows need not be made sense of once more.
+    """
+    try:
+        data, _ = read_file(disk, checkpoint_path(folder))
+        told = json.loads(data)
+        if told["v"] != VERSION:
+            return None
+        if filed and filed.store == told["store"] and filed.position == _place(told["pos"]):
+            ledger = filed
+        else:
+            ledger = _ledger(told, told["rows"], int(told["proj"]))
+        extra = {key: told[key] for key in told.keys() - _C_FIELDS}
+        return Checkpoint(ledger, int(told["proj"]), extra)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def checkpoint_path(folder: Path) -> Path:
+    """Return where C lies."""
+    return folder / "checkpoint.json"
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return C as it is written."""
+    told = {
+        **_common(checkpoint.ledger),
+        "proj": checkpoint.proj,
+        "rows": _rows_form(checkpoint.ledger),
+        **checkpoint.extra,
+    }
+    return (_dump(told) + "\n").encode("ascii")
+
+
+def read_section(document: Mapping[str, Any]) -> Ledger | None:
+    """Return what A says, its generation included; None if there is none that can be understood."""
+    told = document.get(SECTION)
+    try:
+        if not isinstance(told, dict) or told["v"] != VERSION:
+            return None
+        return _ledger(told, json.loads(told["state"]), int(told["gen"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def section(ledger: Ledger, gen: int) -> dict[str, Any]:
+    """Return A. The state is one string: as an object it would be spread over a line for every number."""
+    return {**_common(ledger), "gen": gen, "state": _dump(_rows_form(ledger))}
+
+
+def section_gen(document: Mapping[str, Any]) -> int:
+    """Return A's generation; 0 if there is none."""
+    told = document.get(SECTION)
+    gen = told.get("gen") if isinstance(told, dict) else None
+    return gen if isinstance(gen, int) else 0
+
+
+def pruned(ledger: Ledger, now: float) -> Ledger:
+    """Return the ledger without tombstones and writers so old that nobody can come back with them."""
+    kept = ledger.copy()
+    kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
+    kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
+    return kept
+
+
+def _common(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "v": VERSION,
+        "store": ledger.store,
+        "pos": ledger.position,
+        "tomb": {
+            name: [tomb.key, tomb.gen, tomb.at, tomb.label, _facts_form(tomb.facts)]
+            for name, tomb in ledger.tombs.items()
+        },
+        "writers": ledger.writers,
+    }
+
+
+def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledger:
+    return Ledger(
+        position=_place(told["pos"]),
+        rows={name: _facts(form) for name, form in rows.items()},
+        tombs={name: _tomb(*form) for name, form in told["tomb"].items()},
+        writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
+        gen=gen,
+        store=told["store"],
+    )
+
+
+def _rows_form(ledger: Ledger) -> dict[str, Any]:
+    return {name: _facts_form(facts) for name, facts in ledger.rows.items()}
+
+
+def _facts_form(facts: Facts) -> dict[str, Any]:
+    """Return one row's facts in short; what says nothing is left out."""
+    form: dict[str, Any] = {
+        "n": facts.used,
+        "u": facts.used_at if facts.used_at != START else None,
+        "b": facts.bench,
+        "s": facts.streak,
+        "r": facts.reset if facts.reset != NEVER else None,
+        "t": facts.told_at,
+        "l": facts.label,
+        "o": facts.priority,
+        "z": True if facts.paused == float("inf") else facts.paused,
+    }
+    if facts.bench:
+        form["b"] = [facts.bench.status, facts.bench.key, facts.bench.place]
+    kept = {name: value for name, value in form.items() if value is not None and value != 0}
+    if facts.priority is not None:
+        kept["o"] = facts.priority  # 0 is a priority
+    return {**kept, **facts.extra}
+
+
+def _facts(form: dict[str, Any]) -> Facts:
+    reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
+    bench, reset, used_at, paused = reads("b"), reads("r"), reads("u"), reads("z")
+    return Facts(
+        used=reads("n", 0),
+        used_at=_place(used_at) if used_at else START,
+        bench=_bench(bench) if bench else None,
+        streak=reads("s", 0),
+        reset=_place(reset) if reset else NEVER,
+        told_at=reads("t", 0.0),
+        label=reads("l"),
+        priority=reads("o"),
+        paused=float("inf") if paused is True else paused,
+        extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
+    )
+
+
+def _bench(form: list[Any]) -> Bench:
+    status, key, place = form
+    return Bench(Status(*status), key, _place(place))
+
+
+def _tomb(key: str | None, gen: int, at: float, label: str, facts: dict[str, Any]) -> Tombstone:
+    return Tombstone(key, int(gen), float(at), _facts(facts), label)
+
+
+def _place(form: list[Any]) -> Position:
+    segment, offset = form
+    return int(segment), int(offset)

@@ -1,0 +1,400 @@
+"""The closed set of things that can happen to a pool, and how each is written as one line of JSON.
+
+No event ever holds a secret. What a newer version writes besides is kept: unknown fields in `extra`, unknown
+kinds as `Unknown`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+Position = tuple[int, int]
+"""Where something stands in the journal: the number of its segment, and the byte at which its line begins."""
+START: Final[Position] = (0, 0)
+
+Signature = tuple[int, int, int, int]
+"""Device, inode, size and time of the last write of a file; a rename keeps them."""
+
+
+class Status(NamedTuple):
+    """The six status fields of a row (hermes-pool 1.4), times in epoch seconds."""
+
+    status: str | None = None
+    at: float | None = None
+    code: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    until: float | None = None
+
+
+class Seen(NamedTuple):
+    """What matters here of a row as auth.json has it."""
+
+    used: int = 0
+    label: str | None = None
+    priority: float | None = None
+    status: Status = Status()
+
+
+# --- the events --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened; `extra` holds the fields of a newer version."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used(Event):
+    """Requests were sent: how many with which row."""
+
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """The provider said no to a row; `ids` are it and the rows with the same secret."""
+
+    ids: tuple[str, ...]
+    provider: str
+    status: str = "exhausted"
+    """``exhausted`` or ``dead``, as the row will say."""
+    code: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    until: float | None = None
+    """The end the provider named, in epoch seconds."""
+    key: str | None = None
+    """Fingerprint of the secret that failed: another secret is not to blame."""
+    granted: Position | None = None
+    """Up to where the journal was known when the request was granted; None: until now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded(Event):
+    """A request went through with a row that was benched or had failed before."""
+
+    ids: tuple[str, ...]
+    provider: str
+    granted: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(Event):
+    """The operator cleared benches and errors."""
+
+    ids: tuple[str, ...]
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored(Event):
+    """The operator gave rows back the state they had before a reset."""
+
+    rows: Mapping[str, Seen]
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused(Event):
+    """The operator took rows out, for good or until a time."""
+
+    ids: tuple[str, ...]
+    provider: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """The operator let paused rows work again."""
+
+    ids: tuple[str, ...]
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added(Event):
+    """A row is new, or came back by an undo; a tombstone of its id is lifted."""
+
+    id: str
+    provider: str
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed(Event):
+    """The operator removed a row; it leaves a tombstone."""
+
+    id: str
+    provider: str
+    label: str
+    key: str | None = None
+    """Fingerprint of the secret it had."""
+    gen: int = 0
+    """The generation of auth.json from which the row is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited(Event):
+    """The operator gave a row another label; None for one that must not be repeated here."""
+
+    id: str
+    provider: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved(Event):
+    """The operator put a pool's rows into another order: id → priority, of those that changed."""
+
+    order: Mapping[str, float]
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured(Event):
+    """One of our writers changed a pool's strategy in config.yaml."""
+
+    provider: str
+    strategy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted(Event):
+    """Rows met for the first time, as auth.json has them."""
+
+    rows: Mapping[str, Seen]
+    afresh: bool = False
+    """Whether what was known of rows with these ids is to be forgotten: they come from another home."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside(Event):
+    """Another program changed a row in auth.json, or what it wrote back was old and is healed."""
+
+    id: str
+    provider: str
+    label: str
+    what: str
+    """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``;
+    ``lost …`` for what is healed;
+    ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
+    count: int = 0
+    """Requests that the other program counted."""
+    seen: Seen | None = None
+    """The row as it is accepted."""
+    past: float | None = None
+    """What the other program had seen: the start of the bench that it cleared, or when we told of the row last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced(Event):
+    """A checkpoint is about to replace auth.json by a file that says nothing new to who knows this journal."""
+
+    prev: Signature | None = None
+    """The file that it replaces."""
+    sig: Signature | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written(Event):
+    """A generation of auth.json has been written, and all that it changed was told just before."""
+
+    gen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed(Event):
+    """This segment ends here; what follows in it is void. The journal goes on in segment `next`."""
+
+    next: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header(Event):
+    """Whose journal this is, and the oldest reader that may write a checkpoint from it."""
+
+    store: str
+    min_reader: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown(Event):
+    """A kind of event that only a newer version understands; `extra` is all of it."""
+
+    kind: str
+
+
+# --- the line ----------------------------------------------------------------------------------------------
+
+
+class Record(NamedTuple):
+    """An event with its envelope: when, by which writer, and as which of its records."""
+
+    at: float
+    writer: str
+    seq: int
+    event: Event
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def form(value: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError
+        return value
+
+    return form
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not -1e300 < value < 1e300:
+        raise ValueError
+    number: float = value
+    return number
+
+
+def _or_none(form: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else form(value)
+
+
+def _row_of(*forms: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def form(value: Any) -> tuple[Any, ...]:
+        return tuple(each(part) for each, part in zip(forms, _list(value), strict=True))
+
+    return form
+
+
+def _table_of(form: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: {name: form(each) for name, each in _exactly(dict)(value).items()}
+
+
+_text, _whole, _list = _exactly(str), _exactly(int), _exactly(list)
+_status = _row_of(
+    *(_or_none(form) for form in (_text, _number, _whole, _text, _text, _number)),
+)
+_seen = _row_of(_whole, _or_none(_text), _or_none(_number), lambda value: Status(*_status(value)))
+
+# What a field of each type takes to be read back.
+_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
+    {
+        "str": _text,
+        "str | None": _or_none(_text),
+        "int": _whole,
+        "int | None": _or_none(_whole),
+        "float | None": _or_none(_number),
+        "bool": bool,
+        "tuple[str, ...]": lambda value: tuple(_text(name) for name in _list(value)),
+        "Position | None": _or_none(_row_of(_whole, _whole)),
+        "Signature | None": _or_none(_row_of(_whole, _whole, _whole, _whole)),
+        "Mapping[str, int]": _table_of(_whole),
+        "Mapping[str, float]": _table_of(_number),
+        "Seen": lambda value: Seen(*_seen(value)),
+        "Seen | None": _or_none(lambda value: Seen(*_seen(value))),
+        "Mapping[str, Seen]": _table_of(lambda value: Seen(*_seen(value))),
+    }
+)
+
+KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
+    {
+        "use": Used,
+        "fail": Failed,
+        "ok": Succeeded,
+        "reset": Reset,
+        "unreset": Restored,
+        "pause": Paused,
+        "resume": Resumed,
+        "add": Added,
+        "rm": Removed,
+        "edit": Edited,
+        "move": Moved,
+        "config": Configured,
+        "adopt": Adopted,
+        "outside": Outside,
+        "ck": Announced,
+        "written": Written,
+        "seal": Sealed,
+        "head": Header,
+    }
+)
+_NAME_OF: Final = {kind: name for name, kind in KINDS.items()}
+
+# A line is written with every use of every key: short names keep the journal small.
+_SHORT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "counts": "n",
+        "count": "n",
+        "id": "i",
+        "ids": "i",
+        "provider": "p",
+        "label": "l",
+        "code": "c",
+        "reason": "r",
+        "message": "m",
+        "until": "u",
+        "key": "k",
+        "granted": "g",
+        "order": "o",
+        "rows": "o",
+        "seen": "o",
+        "what": "x",
+    }
+)
+
+# kind → (attribute, name in the line, form, default) of each field.
+_FIELDS: Final = {
+    kind: tuple(
+        (each.name, _SHORT.get(each.name, each.name), _FORMS[str(each.type)], each.default)
+        for each in fields(kind)
+        if each.name != "extra"
+    )
+    for kind in KINDS.values()
+}
+_ENVELOPE: Final = ("e", "t", "w", "s")
+_dump = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def name_of(event: Event) -> str:
+    """Return the name an event is written under."""
+    return event.kind if isinstance(event, Unknown) else _NAME_OF[type(event)]
+
+
+def encode(record: Record) -> bytes:
+    """Return a record as one line, without its line ends; it is ASCII."""
+    event = record.event
+    line: dict[str, Any] = {"e": name_of(event), "t": record.at, "w": record.writer, "s": record.seq}
+    for attribute, name, _, default in _FIELDS.get(type(event), ()):
+        value = getattr(event, attribute)
+        if default is MISSING or value != default:
+            line[name] = value
+    return _dump({**line, **event.extra} if event.extra else line).encode("ascii")
+
+
+def decode(line: bytes) -> Record | None:
+    """Read a line back; None for whatever is no record: torn, void, or of another shape."""
+    try:
+        told = json.loads(line)
+        envelope = _number(told["t"]), _text(told["w"]), _whole(told["s"])
+        return Record(*envelope, _event(_text(told["e"]), told))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _event(name: str, told: dict[str, Any]) -> Event:
+    kind = KINDS.get(name)
+    if kind is None:
+        return Unknown(kind=name, extra={key: value for key, value in told.items() if key not in _ENVELOPE})
+    values, read = {}, len(_ENVELOPE)
+    for attribute, key, form, _ in _FIELDS[kind]:
+        if key in told:
+            values[attribute] = form(told[key])
+            read += 1
+    if read < len(told):
+        ours = {*_ENVELOPE, *(key for _, key, _, _ in _FIELDS[kind])}
+        values["extra"] = {key: value for key, value in told.items() if key not in ours}
+    return kind(**values)

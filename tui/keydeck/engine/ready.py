@@ -1,0 +1,134 @@
+"""Which rows of a pool a request may go to, kept by membership: a pick costs the same at 10 and at 10,000 rows.
+
+Waits are measured on the monotonic clock, from the moment a bench is learned of: a clock that is set moves none.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from keydeck.engine.credential import Credential
+from keydeck.engine.state import RowState, changes_at, row_state
+
+# A heap of uses grows by an entry a pick; beyond this much slack it is built anew.
+_SLACK: Final = 4
+
+Waits = dict[str, tuple[object, float, float]]
+"""Row → (which bench, its end on the wall clock, its end on the monotonic clock)."""
+
+
+class Ready:
+    """The rows of one pool by place, which are the order of trial.
+
+    Args:
+        rows: the rows as they are known.
+        groups: places of rows that are one credential, for uses.
+        waits: the waits of the object before this one: benches that are still the same keep their end.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Credential],
+        groups: Sequence[Sequence[int]] = (),
+        waits: Mapping[str, tuple[object, float, float]] | None = None,
+    ) -> None:
+        self.rows = list(rows)
+        self.place_of = {row.id: place for place, row in enumerate(rows)}
+        self.usable: list[int] = []
+        """Places of the usable rows, in order."""
+        self.waits: Waits = dict(waits or {})
+        self._first_of = {place: group[0] for group in groups for place in group}
+        self._used = [row.request_count for row in rows]
+        for group in groups:
+            self._used[group[0]] = sum(rows[place].request_count for place in group)
+        self._by_use: list[tuple[int, int]] = []
+        # (monotonic time, place): when the clock gives a row another state. Outdated ones do no harm.
+        self._turns: list[tuple[float, int]] = []
+
+    def begin(self, now: float, ticks: float) -> None:
+        """Judge every row: `now` is the wall time, `ticks` the monotonic one."""
+        for place in range(len(self.rows)):
+            self._judge(place, now, ticks)
+        self._by_use = [(self.used(place), place) for place in self.usable]
+        heapq.heapify(self._by_use)
+
+    def used(self, place: int) -> int:
+        """Return how many requests went to the credential of a place."""
+        return self._used[self._first_of.get(place, place)]
+
+    def count(self, place: int) -> None:
+        """Note one more request."""
+        self._used[self._first_of.get(place, place)] += 1
+
+    def put(self, place: int, row: Credential, used: int, now: float, ticks: float) -> None:
+        """Take another view of a row."""
+        self.rows[place] = row
+        self._used[self._first_of.get(place, place)] = used
+        self._judge(place, now, ticks)
+
+    def turn(self, now: float, ticks: float) -> None:
+        """Let the clock act: benches end, tokens end."""
+        while self._turns and self._turns[0][0] <= ticks:
+            _, place = heapq.heappop(self._turns)
+            self._judge(place, now, ticks)
+
+    def has_turns(self, ticks: float) -> bool:
+        """Tell whether `turn` would do something."""
+        return bool(self._turns) and self._turns[0][0] <= ticks
+
+    def least_used(self) -> int:
+        """Return the place of the usable row with the fewest requests, the first among equals."""
+        if len(self._by_use) > _SLACK * len(self.rows) + 16:
+            self._by_use = [(self.used(place), place) for place in self.usable]
+            heapq.heapify(self._by_use)
+        while True:
+            used, place = self._by_use[0]
+            if not self.is_usable(place):
+                heapq.heappop(self._by_use)
+            elif used != (present := self.used(place)):
+                heapq.heapreplace(self._by_use, (present, place))
+            else:
+                return place
+
+    def after(self, place: int) -> int:
+        """Return the usable place that follows in the round."""
+        spot = bisect.bisect_right(self.usable, place)
+        return self.usable[spot] if spot < len(self.usable) else self.usable[0]
+
+    def is_usable(self, place: int) -> bool:
+        """Tell whether a request may go to the row of a place."""
+        spot = bisect.bisect_left(self.usable, place)
+        return spot < len(self.usable) and self.usable[spot] == place
+
+    def _judge(self, place: int, now: float, ticks: float) -> None:
+        row = self.rows[place]
+        state = row_state(row, now)
+        if row.last_status == "exhausted":
+            state = self._by_wait(row, state, now, ticks)
+        elif (due := changes_at(state)) is not None:
+            heapq.heappush(self._turns, (ticks + (due - now), place))
+        if self.is_usable(place):
+            if not state.health.is_usable:
+                del self.usable[bisect.bisect_left(self.usable, place)]
+        elif state.health.is_usable:
+            bisect.insort(self.usable, place)
+            heapq.heappush(self._by_use, (self.used(place), place))
+
+    def _by_wait(self, row: Credential, state: RowState, now: float, ticks: float) -> RowState:
+        """Judge a benched row by the wait that was left when its bench was learned of."""
+        which = (row.last_status_at, row.last_error_code, row.last_error_reset_at)
+        known, end, due = self.waits.get(row.id, (None, 0.0, 0.0))
+        if known != which:
+            if (until := state.health.until) is None:
+                return state
+            # Should the clock have gone back since it was written down, nobody waits longer than was meant.
+            left = until - now if row.last_status_at is None else min(until - now, until - row.last_status_at)
+            end, due = until, ticks + left
+            self.waits[row.id] = (which, end, due)
+        if ticks < due:
+            heapq.heappush(self._turns, (due, self.place_of[row.id]))
+            return row_state(row, min(now, end - 1e-3))
+        return row_state(row, max(now, end))
