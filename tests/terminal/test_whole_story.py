@@ -55,7 +55,9 @@ def test_a_day_of_acts_from_start_to_end(
     write_the_home(home)
     before, state = load(home), tmp_path / "state"
     told = Story(terminal, home)
-    terminal.start(story.command(home), size, XDG_STATE_HOME=str(state), XDG_CONFIG_HOME=str(tmp_path / "conf"))
+    terminal.start(
+        story.command(home), size, XDG_STATE_HOME=str(state), XDG_CONFIG_HOME=str(tmp_path / "conf")
+    )
     terminal.sees(story.STEADY, "● live")
     told.tell()
     assert told.quit() == 0
