@@ -143,8 +143,6 @@ class Story:
         self._still = still
         self.new_id = ""
         """The id that the added key got."""
-        self.acted_on: list[str] = []
-        """The ids that acts named when they were done, in order."""
 
     def tell(self) -> None:
         """Do everything, up to the picture; the dashboard stays open."""
@@ -170,10 +168,13 @@ class Story:
         self._terminal.sees("received, new here")
         self._opens("Enter", "step 3 of 3")
         self._terminal.type(TYPED_LABEL)
-        said = self._writes("Enter", f"added {TYPED_LABEL} to {STEADY} as")
-        found = re.search(rf"added{TYPED_LABEL}to{STEADY}as([0-9a-f]{{6}})", said)
-        assert found
-        self.new_id = found[1]
+        with self._still():
+            self._terminal.keys("Enter")
+            self.new_id = self._terminal.found(self._added_id)
+
+    def _added_id(self, screen: str) -> str:
+        said = f"added{TYPED_LABEL}to{STEADY}as([0-9a-f]{{6}})"
+        return next(iter(re.findall(said, self._terminal.toasts(screen))), "")
 
     def rename(self) -> None:
         """Give it another label."""
@@ -271,11 +272,11 @@ class Story:
         self._terminal.keys(key)
         self._terminal.sees(*texts)
 
-    def _writes(self, key: str, told: str) -> str:
-        """Press a key that changes a file; return what the toasts say when it is told to be done."""
+    def _writes(self, key: str, told: str) -> None:
+        """Press a key that changes a file, and wait until it is told to be done."""
         with self._still():
             self._terminal.keys(key)
-            return self._terminal.told(told)
+            self._terminal.told(told)
 
     def _answer(self, told: str) -> None:
         """Say yes, and again when the question changes because of what others did meanwhile."""

@@ -163,15 +163,29 @@ class Terminal:
         return ""
 
     def told(self, *texts: str, seconds: float = 15.0) -> str:
-        """Wait until toasts say these texts; return all they say, without blanks, since toasts break lines."""
-        self.until(lambda screen: all(self.says(screen, text) for text in texts), seconds)
-        return self._toasts(self.screen)
+        """Wait until toasts say these texts; return all they said then, without blanks, since toasts break lines."""
+        return self.found(lambda screen: self._told_on(screen, texts), seconds)
+
+    def _told_on(self, screen: str, texts: tuple[str, ...]) -> str:
+        return self.toasts(screen) if all(self.says(screen, text) for text in texts) else ""
+
+    def found(self, find: Callable[[str], str], seconds: float = 15.0) -> str:
+        """Wait until something is found on the screen; return it."""
+        found: list[str] = []
+
+        def is_there(screen: str) -> bool:
+            found[:] = [find(screen)]
+            return bool(found[0])
+
+        self.until(is_there, seconds)
+        return found[0]
 
     def says(self, screen: str, text: str) -> bool:
         """Tell whether a toast on a screen says this; blanks do not count."""
-        return "".join(text.split()) in self._toasts(screen)
+        return "".join(text.split()) in self.toasts(screen)
 
-    def _toasts(self, screen: str) -> str:
+    def toasts(self, screen: str) -> str:
+        """Return what the toasts on a screen say, without blanks."""
         lines = (line[: self._width - _BESIDE_TOASTS] for line in screen.splitlines())
         said = (_TOAST.search(line) for line in lines)
         return "".join("".join(found[1].split()) for found in said if found)

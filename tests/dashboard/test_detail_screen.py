@@ -206,6 +206,24 @@ async def test_hostile_rows_in_full(home: Path, size: tuple[int, int]) -> None:
         assert all(width(line) <= size[0] for line in seen.splitlines())
 
 
+@pytest.mark.parametrize("where", [(), ("enter",)], ids=["pools", "detail"])
+async def test_acts_on_a_row_that_cannot_be_read_say_so_at_once(home: Path, where: tuple[str, ...]) -> None:
+    """No question is asked first: each act ends in the reason and what helps, and the file stays."""
+    write_store(home, {"openrouter": [a_key("aaa001", "half", priority="first")]})
+    before = tree(home)
+    async with running(home, (120, 40)) as ui:
+        await ui.press(*where)
+        depth = len(ui.app.screen_stack)
+        for key in ("d", "e", "r", "n", "K", "J"):
+            await ui.press(key)
+            await ui.until(lambda: "that row cannot be read" in ui.text)
+            ui.sees("mend auth.json by hand")
+            assert len(ui.app.screen_stack) == depth
+            await ui.press("escape")
+            assert "that row cannot be read" not in ui.text
+    assert tree(home) == before
+
+
 async def test_inherited_keys_say_where_to_act(tmp_path: Path) -> None:
     """A key of the root profile is shown with whose it is, and acts are refused with that reason."""
     root = tmp_path / "root"

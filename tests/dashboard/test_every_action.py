@@ -23,6 +23,7 @@ from textual.widgets import Input
 import keydeck
 from fakes import a_key, benched, keys, tree, write_store
 from keydeck.dashboard.actions import ACTIONS, DETAIL, POOLS, SETTINGS, Action, key_name
+from keydeck.dashboard.dialogs.palette import Found, PaletteDialog
 from keydeck.dashboard.screens.deck import DeckScreen
 from ui import Ui, running
 
@@ -139,8 +140,10 @@ class Walk:
     bars: dict[str, str] = field(default_factory=dict)
     ran: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """What a key ran, by screen and key."""
-    chosen: dict[str, list[str]] = field(default_factory=dict)
-    """What choosing an action in the palette ran."""
+    offers: dict[str, dict[str, Found]] = field(default_factory=dict)
+    """What the palette returns for an action, by screen and action."""
+    chosen: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """What choosing it in the palette ran, by screen and action."""
     asked: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """What a click in the bar or a choice in the help ran, by screen and action."""
 
@@ -193,6 +196,9 @@ async def look(ui: Ui, walk: Walk, screen: str) -> None:
     for key, texts in (("question_mark", walk.helps), ("ctrl+p", walk.palettes)):
         await ui.press(key)
         texts[screen] = ui.text
+        if isinstance(ui.app.screen, PaletteDialog):
+            found = (choice.value for choice in ui.app.screen.choices())
+            walk.offers[screen] = {one.name: one for one in found if one and one.kind == "action"}
         await hit(ui, "escape")
 
 
@@ -212,9 +218,11 @@ async def run_all(ui: Ui, walk: Walk, here: DeckScreen) -> None:
         for key in action.keys:
             await hit(ui, key)
             walk.ran[here.NAME, key] = take(called)
-        if first_screen(action) == here.NAME and (action.dangerous or not ui.app.read_only):
+        if action.keys:
+            here._follow(walk.offers[here.NAME].get(action.id))  # as the palette does with what was chosen
+        else:
             await choose(ui, here, action)
-            walk.chosen[action.id] = take(called)
+        walk.chosen[here.NAME, action.id] = take(called)
         here.run_action_here(action.id)
         walk.asked[here.NAME, action.id] = take(called)
     for action in actions:
@@ -270,7 +278,7 @@ async def pressed(home: Path, actions: Iterable[Action], *, read_only: bool) -> 
 
 
 @dataclass(frozen=True)
-class Found:
+class Walks:
     """What the walks found; made once, since every test of this module looks into it."""
 
     usual: Walk
@@ -280,14 +288,14 @@ class Found:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Walks:
     def home() -> Path:
         return tmp_path_factory.mktemp("walk") / "home"
 
-    async def walks() -> Found:
+    async def walks() -> Walks:
         harmless = [action for action in ACTIONS if not action.dangerous]
         dangerous = [action for action in ACTIONS if action.dangerous]
-        return Found(
+        return Walks(
             await walked(home(), read_only=False),
             await walked(home(), read_only=True),
             await pressed(home(), harmless, read_only=False),
@@ -309,20 +317,19 @@ def lists(text: str, action: Action, name: str) -> bool:
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
 async def test_every_action_is_told_reachable_and_does_what_it_says(
-    home: Path, found: Found, action: Action
+    home: Path, found: Walks, action: Action
 ) -> None:
     """It has a key or a command, help and a palette entry, runs, and changes files only as it says, if it may."""
     assert action.help and action.text and action.group
     assert not RESERVED & set(action.keys)
     assert action.dangerous is (action.group == "change") is (action.id in EFFECTS)
-    assert action.id in found.usual.chosen and (action.id in found.read_only.chosen or not action.dangerous)
     for screen in sorted(action.scope):
         usual, refused = [action.id], [] if action.dangerous else [action.id]
         for key in action.keys:
             assert found.usual.ran[screen, key] == usual, (screen, key)
             assert found.read_only.ran[screen, key] == refused, (screen, key)
         for walk, ran in ((found.usual, usual), (found.read_only, refused)):
-            assert walk.chosen.get(action.id, ran) == ran
+            assert walk.chosen[screen, action.id] == ran
             assert walk.asked[screen, action.id] == ran
             assert lists(walk.helps[screen], action, action.help[:36]) is bool(ran)
             assert lists(walk.palettes[screen], action, f" {action.command} ") is bool(ran)

@@ -168,6 +168,7 @@ def test_a_pasted_key_is_added_as_it_is(terminal: Terminal, home: Path, folders:
     terminal.paste("pasted label\n")
     terminal.sees("pasted label", "step 3 of 3")
     terminal.keys("Tab")
+    terminal.settled()
     terminal.paste("https://example.org/v1\n")
     terminal.sees("https://example.org/v1", "step 3 of 3")
     terminal.keys("Enter")
@@ -186,6 +187,7 @@ def test_an_edit_can_be_pasted(terminal: Terminal, home: Path, folders: dict[str
     terminal.paste("pasted\n")
     terminal.sees(" pasted ")
     terminal.keys("Tab")
+    terminal.settled()
     terminal.paste("https://example.org/v2\n")
     terminal.sees("https://example.org/v2")
     terminal.keys("Enter")
@@ -458,10 +460,11 @@ ESCAPES = re.compile(
 
 def test_ascii_means_every_byte(terminal: Terminal, home: Path, folders: dict[str, str]) -> None:
     """With --ascii all that is drawn of an ASCII store is ASCII: screens, dialogs, toasts, banner, every size."""
-    opened(terminal, home, folders, "--ascii", size=(100, 34))
+    opened(terminal, home, folders, "--ascii", size=(60, 16))
     for steps in DIALOGS.values():
         go(terminal, *((key, seen.replace("─", "-")) for key, seen in steps))
         close_all(terminal)
+    terminal.resize(100, 34)
     go(terminal, ("Enter", "pools -> openrouter -> heron"), ("Escape", "curlew"))
     go(terminal, ("v", "1 marked"), ("r", "nothing to reset"), ("y", "sent id"), ("K", "moved egret first"))
     go(terminal, ("/", "state:cool"), ("nosuchkey", "no match"), ("Enter", "nosuchkey"), ("Escape", "heron"))

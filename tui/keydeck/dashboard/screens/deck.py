@@ -253,6 +253,7 @@ class DeckScreen(SharingActs, Screen[None]):
         """Hide or show names."""
         self._deck.masked = not self._deck.masked
         self._deck.names_shown_on_purpose = not self._deck.masked
+        self._deck.toasts.rewrite(self._deck.safe)
         self._deck.repaint()
 
     def do_view_back(self) -> None:
