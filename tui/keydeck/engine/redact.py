@@ -92,9 +92,14 @@ class Scrubber:
     @classmethod
     def joining(cls, scrubbers: Sequence[Scrubber]) -> Scrubber:
         """Return one that knows what any of them knows; one after the other they would get in each other's way."""
-        if len(scrubbers) == 1:
-            return scrubbers[0]
-        return cls(Secret(value) for one in scrubbers for value in one._values)  # noqa: SLF001 - one of us
+        different = set(scrubbers)
+        if len(different) == 1:
+            return different.pop()
+        return cls(Secret(value) for one in different for value in one._values)  # noqa: SLF001 - one of us
+
+    def knows_what(self, other: Scrubber) -> bool:
+        """Tell whether both know the same secrets."""
+        return self._values == other._values
 
     @functools.cached_property
     def _values(self) -> frozenset[str]:
