@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from fakes import a_key, load, write_store
 from keydeck.engine.credential import CLEAN_STATUS
-from tmux import KEYDECK, Terminal, says
+from tmux import KEYDECK, Terminal, framed
 
 HOUR: Final = 3600.0
 
@@ -38,6 +38,8 @@ RESET_TOGETHER: Final = ("d0d003", "d0d004", "d0d005")
 BENCHED: Final = (RESET_ALONE, *RESET_TOGETHER)
 REMOVED: Final = "d0d006"
 """Removed, and put back."""
+
+_DIALOGS: Final = ("commands", "add a key", "edit ", "remove", f"{TURNING}: how it picks")
 
 NEW_KEY: Final = "sk-or-v1-planted-new-0123456789abcdef"
 TYPED_LABEL: Final = "plover"
@@ -141,8 +143,6 @@ class Story:
         self._still = still
         self.new_id = ""
         """The id that the added key got."""
-        self.acted_on: list[str] = []
-        """The ids that acts named when they were done, in order."""
 
     def tell(self) -> None:
         """Do everything, up to the picture; the dashboard stays open."""
@@ -168,16 +168,20 @@ class Story:
         self._terminal.sees("received, new here")
         self._opens("Enter", "step 3 of 3")
         self._terminal.type(TYPED_LABEL)
-        said = self._writes("Enter", f"added {TYPED_LABEL} to {STEADY} as")
-        found = re.search(rf"added{TYPED_LABEL}to{STEADY}as([0-9a-f]{{6}})", said)
-        assert found
-        self.new_id = found[1]
+        with self._still():
+            self._terminal.keys("Enter")
+            self.new_id = self._terminal.found(self._added_id)
+
+    def _added_id(self, screen: str) -> str:
+        said = f"added{TYPED_LABEL}to{STEADY}as([0-9a-f]{{6}})"
+        return next(iter(re.findall(said, self._terminal.toasts(screen))), "")
 
     def rename(self) -> None:
         """Give it another label."""
         self.go_to(STEADY, TYPED_LABEL, self.new_id)
         self._opens("e", f"edit {TYPED_LABEL}")
         self._terminal.keys("End", "C-u")
+        self._terminal.until(lambda screen: TYPED_LABEL not in dialog_on(screen).partition("\n")[2])
         self._terminal.type(NEW_LABEL)
         self._writes("Enter", f"renamed {TYPED_LABEL} to {NEW_LABEL} ({self.new_id})")
 
@@ -220,7 +224,7 @@ class Story:
         with self._still():
             self._answer(f"removed {label} ({REMOVED}) from {TURNING}")
             assert REMOVED not in {row["id"] for row in load(self._home)["credential_pool"][TURNING]}
-        self._terminal.until(lambda screen: re.search(r"undo (1m00s|[45]\ds)", screen))
+        self._terminal.until(lambda screen: re.search(r"undo\w* (1m00s|[45]\ds)", screen))
         self._writes("u", f"put {label} back into {TURNING}")
 
     def filter(self) -> None:
@@ -229,7 +233,7 @@ class Story:
         self._terminal.type(f"{NEW_LABEL} pool:{STEADY}")
         self._terminal.until(lambda screen: "1 of " in screen)
         self._terminal.keys("Enter")
-        hidden = [label for label in (*_STEADY_KEYS.values(), *_TURNING_KEYS.values())]
+        hidden = (*_STEADY_KEYS.values(), *_TURNING_KEYS.values())
         self._terminal.until(
             lambda screen: f"● {NEW_LABEL}" in screen and not any(f"● {label}" in screen for label in hidden)
         )
@@ -237,7 +241,7 @@ class Story:
     def take_picture(self) -> None:
         """Take a picture; nobody asked for the names to be shown."""
         self._terminal.keys("C-s")
-        self._terminal.told("screenshot in", ".svg (names masked")
+        self._terminal.told("screenshot in", ".svg")
 
     def quit(self) -> int:
         """Leave; return the exit code."""
@@ -250,7 +254,9 @@ class Story:
         """Put the cursor on a key by its name; the key's id, which `y` copies, tells that it is there."""
         self._opens("C-p", "commands, pools and keys")
         self._terminal.type(f"key: {provider} / {label}")
-        self._terminal.until(lambda screen: f"key: {provider} / {label}" in "".join(dialog_on(screen).splitlines()[2:3]))
+        self._terminal.until(
+            lambda screen: f"key: {provider} / {label}" in "".join(dialog_on(screen).splitlines()[2:3])
+        )
         self._terminal.keys("Enter")
         self._terminal.until(lambda screen: not dialog_on(screen))
         assert self._id_here() == row_id
@@ -266,20 +272,22 @@ class Story:
         self._terminal.keys(key)
         self._terminal.sees(*texts)
 
-    def _writes(self, key: str, told: str) -> str:
-        """Press a key that changes a file; return what the toasts say when it is told to be done."""
+    def _writes(self, key: str, told: str) -> None:
+        """Press a key that changes a file, and wait until it is told to be done."""
         with self._still():
             self._terminal.keys(key)
-            return self._terminal.told(told)
+            self._terminal.told(told)
 
     def _answer(self, told: str) -> None:
         """Say yes, and again when the question changes because of what others did meanwhile."""
-        while not says(self._terminal.screen, told):
+        while not self._terminal.says(self._terminal.screen, told):
             self._say_yes(told, dialog_on(self._terminal.screen))
 
     def _say_yes(self, told: str, asked: str) -> None:
         self._terminal.keys("y")
-        self._terminal.until(lambda screen: says(screen, told) or dialog_on(screen) not in ("", asked))
+        self._terminal.until(
+            lambda screen: self._terminal.says(screen, told) or dialog_on(screen) not in ("", asked)
+        )
 
     def _status(self, row_id: str) -> tuple[Any, Any]:
         rows = load(self._home)["credential_pool"][TURNING]
@@ -293,16 +301,6 @@ def command(home: Path, *options: str) -> str:
 
 
 def dialog_on(screen: str) -> str:
-    """Return the lines of the dialog that is open, empty if none is: frames of dialogs begin right of the edge."""
-    lines = screen.splitlines()
-    top = next((y for y, line in enumerate(lines) if re.match(r".+╭─ (commands|remove|add|edit|\S+: how)", line)), None)
-    if top is None:
-        return ""
-    left = lines[top].rindex("╭─ ")
-    right = lines[top].rindex("╮", left)
-    body = []
-    for line in lines[top:]:
-        body.append(line[left : right + 1])
-        if line[left : left + 1] == "╰":
-            break
-    return "\n".join(body)
+    """Return the dialog of the story that is on a screen, empty if none is."""
+    found = (framed(screen, title) for title in _DIALOGS)
+    return "\n".join(next(filter(None, found), []))

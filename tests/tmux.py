@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import shlex
@@ -22,6 +23,10 @@ _TMUX = ("tmux", "-L", "keydeck-tests", "-f", "/dev/null")
 
 _COPIED = re.compile(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
 _TOAST = re.compile(r"▌ (\S.*)$")
+_PATIENCE_S = 5.0
+_SAME_LOOKS = 15
+_BESIDE_TOASTS = 2
+"""Cells from the text of a toast to the edge of the screen."""
 _LEFT, _WHEEL_UP, _WHEEL_DOWN = 0, 64, 65
 """Buttons of a mouse, as terminals number them."""
 
@@ -30,11 +35,15 @@ class Terminal:
     """A program in tmux: keys go in, the screen comes out."""
 
     def __init__(self, folder: Path) -> None:
-        self._name = f"keydeck-test-{uuid.uuid4().hex[:8]}"
+        self._name = ""
         self._folder = folder
+        self._width = 0
 
     def start(self, command: str, size: tuple[int, int] = (80, 24), **env: str) -> None:
-        """Run a command; its exit code lands in `exit_code`, all its output in `stream`."""
+        """Run a command; its exit code lands in `exit_code`, all its output in `stream`. The one before it ends."""
+        for left in (self._pid, self._code, self._stream):
+            left.unlink(missing_ok=True)
+        self._width = size[0]
         variables = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "LANG": "C.UTF-8", "TZ": "UTC"}
         variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "COLORTERM": "truecolor", **env}
         words = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
@@ -45,10 +54,23 @@ class Terminal:
         )
         code = shlex.quote(str(self._code))
         script.write_text(f"sh {shlex.quote(str(program))}\necho $? > {code}\n")
-        self._tmux(
-            "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), f"sh {shlex.quote(str(script))}; cat"
-        )
+        before, self._name = self._name, f"keydeck-test-{uuid.uuid4().hex[:8]}"
+        self._open(f"sh {shlex.quote(str(script))}; cat", size)
         self._tmux("pipe-pane", f"cat > {shlex.quote(str(self._stream))}")
+        self._end(before)
+
+    def _open(self, command: str, size: tuple[int, int]) -> None:
+        """Open a session; a server that is just leaving, since its last one ended, is waited for."""
+        began = time.monotonic()
+        while True:
+            try:
+                self._tmux("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), command)
+            except subprocess.CalledProcessError:
+                if time.monotonic() - began > _PATIENCE_S:
+                    raise
+                self._pause()
+            else:
+                return
 
     def keys(self, *keys: str) -> None:
         self._tmux("send-keys", *keys)
@@ -59,6 +81,10 @@ class Terminal:
     def send(self, sequence: bytes) -> None:
         """Send bytes as they are, as a terminal sends what is no key."""
         self._tmux("send-keys", "-H", *(f"{byte:02x}" for byte in sequence))
+
+    def escape(self) -> None:
+        """Press escape as terminals with the newer protocol do: what comes next cannot be taken for a part of it."""
+        self.send(b"\x1b[27u")
 
     def paste(self, text: str) -> None:
         """Paste as terminals do: line ends as returns, and in brackets if the program asked for them."""
@@ -82,6 +108,7 @@ class Terminal:
         return found[0]
 
     def resize(self, width: int, height: int) -> None:
+        self._width = width
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
     @property
@@ -117,10 +144,62 @@ class Terminal:
     def sees(self, *texts: str, seconds: float = 15.0) -> float:
         return self.until(lambda screen: all(text in screen for text in texts), seconds)
 
+    @property
+    def tty(self) -> set[str]:
+        """The settings of the terminal's driver that are on, such as ``echo`` and ``icanon``."""
+        device = self._tmux("display-message", "-p", "#{pane_tty}").strip()
+        said = subprocess.run(["stty", "-a", "-F", device], check=True, capture_output=True, text=True).stdout
+        return set(said.replace(";", " ").split())
+
+    def take_clipboards(self) -> None:
+        """Have tmux take what programs send to the clipboard, as its user can have it do."""
+        self._run(["set-option", "-s", "set-clipboard", "on"])
+
+    @property
+    def clipboard(self) -> str:
+        """What tmux took last, empty if nothing."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return self._run(["show-buffer"])
+        return ""
+
     def told(self, *texts: str, seconds: float = 15.0) -> str:
-        """Wait until toasts say these texts; return all they say, without blanks, since toasts break lines."""
-        self.until(lambda screen: all(says(screen, text) for text in texts), seconds)
-        return toasts_on(self.screen)
+        """Wait until toasts say these texts; return all they said then, without blanks, since toasts break lines."""
+        return self.found(lambda screen: self._told_on(screen, texts), seconds)
+
+    def _told_on(self, screen: str, texts: tuple[str, ...]) -> str:
+        return self.toasts(screen) if all(self.says(screen, text) for text in texts) else ""
+
+    def found(self, find: Callable[[str], str], seconds: float = 15.0) -> str:
+        """Wait until something is found on the screen; return it."""
+        found: list[str] = []
+
+        def is_there(screen: str) -> bool:
+            found[:] = [find(screen)]
+            return bool(found[0])
+
+        self.until(is_there, seconds)
+        return found[0]
+
+    def says(self, screen: str, text: str) -> bool:
+        """Tell whether a toast on a screen says this; blanks do not count."""
+        return "".join(text.split()) in self.toasts(screen)
+
+    def toasts(self, screen: str) -> str:
+        """Return what the toasts on a screen say, without blanks."""
+        lines = (line[: self._width - _BESIDE_TOASTS] for line in screen.splitlines())
+        said = (_TOAST.search(line) for line in lines)
+        return "".join("".join(found[1].split()) for found in said if found)
+
+    def settled(self) -> str:
+        """Return the screen once it looks the same over and over: what was pressed is drawn."""
+        looks: list[str] = []
+
+        def is_still(_: str) -> bool:
+            looks.append(self.drawn)
+            return len(looks) >= _SAME_LOOKS and len(set(looks[-_SAME_LOOKS:])) == 1
+
+        self.until(is_still)
+        return self.screen
 
     def exit_code(self, seconds: float = 15.0) -> int:
         began = time.monotonic()
@@ -130,7 +209,12 @@ class Terminal:
         return int(self._code.read_text())
 
     def close(self) -> None:
-        subprocess.run([*_TMUX, "kill-session", "-t", self._name], check=False, capture_output=True)
+        self._end(self._name)
+
+    @staticmethod
+    def _end(name: str) -> None:
+        if name:
+            subprocess.run([*_TMUX, "kill-session", "-t", name], check=False, capture_output=True)
 
     @property
     def pid(self) -> int:
@@ -166,12 +250,19 @@ class Terminal:
         return done.stdout
 
 
-def toasts_on(screen: str) -> str:
-    """Return what the toasts on a screen say, without blanks."""
-    said = (_TOAST.search(line) for line in screen.splitlines())
-    return "".join("".join(found[1].rstrip("─╮╯│ ").split()) for found in said if found)
-
-
-def says(screen: str, text: str) -> bool:
-    """Tell whether a toast on a screen says this; blanks do not count."""
-    return "".join(text.split()) in toasts_on(screen)
+def framed(screen: str, title: str, *, corners: str = "╭╮╰╯", side: str = "│", rule: str = "─") -> list[str]:
+    """Return the lines of the frame whose title begins so, edges and all; nothing if it is not there or not whole."""
+    lines = screen.splitlines()
+    wanted = f"{corners[0]}{rule} {title}"
+    top = next((y for y, line in enumerate(lines) if wanted in line), None)
+    if top is None:
+        return []
+    left = lines[top].index(wanted)
+    right = lines[top].find(corners[1], left + len(wanted))
+    for bottom, line in enumerate(lines[top + 1 :], top + 1):
+        edges = line[left : left + 1], line[right : right + 1]
+        if edges == (corners[2], corners[3]):
+            return [line[left : right + 1] for line in lines[top : bottom + 1]]
+        if edges != (side, side):
+            break
+    return []

@@ -46,7 +46,7 @@ async def test_strategy_dialog_marks_the_present_one_and_sets_another(home: Path
         assert "(•) fill_first" in ui.text
         ui.sees("writes config.yaml", "credential_pool_strategies.openrouter")
         await ui.press("j", "enter")
-        await ui.until(lambda: "now picks by round_robin" in ui.text)
+        await ui.until(lambda: "now picks by" in ui.text)
         await ui.reload()
         ui.sees("round_robin")
     assert (home / "config.yaml").read_text() == CONFIG.replace("fill_first", "round_robin")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -19,6 +20,17 @@ async def test_every_pool_is_a_pane_at_every_size(home: Path, size: tuple[int, i
         ui.sees("anthropic  3/5 ready", "least_used", "team-b@corp.com")
         assert all(width(line) <= size[0] for line in ui.lines)
         assert len(ui.lines) == size[1]
+
+
+async def test_garbage_is_looked_for_once_something_is_on_screen(home: Path) -> None:
+    """The command puts it off until then."""
+    gc.disable()
+    try:
+        async with running(home):
+            assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

@@ -179,6 +179,17 @@ def test_every_secret_of_the_home_is_known_to_the_scrubber(home: Path) -> None:
     assert scrubber.scrub_known(text) == " ".join(["***"] * 7)
 
 
+def test_a_scrubber_is_kept_until_another_secret_comes(home: Path) -> None:
+    """Counts and cooldowns come every second, and gathering what to look for in texts costs more than reading."""
+    write_store(home, {"openrouter": [a_key("aaa001", access_token="planted-one")]})
+    reader = a_reader(home)
+    first = reader.read().scrubber
+    write_store(home, {"openrouter": [a_key("aaa001", "renamed", access_token="planted-one")]})
+    assert reader.read().scrubber is first
+    write_store(home, {"openrouter": [a_key("aaa001", "renamed", access_token="planted-two")]})
+    assert reader.read().scrubber.scrub_known("planted-one planted-two") == "planted-one ***"
+
+
 def test_a_snapshot_prints_no_secret(home: Path) -> None:
     """Its repr may end in a log."""
     write_store(

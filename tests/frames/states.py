@@ -22,7 +22,7 @@ def scene(home: Path) -> None:
 
 
 def nothing(home: Path) -> None:
-    home.mkdir(parents=True)
+    write_store(home, {})
 
 
 def all_well(home: Path) -> None:

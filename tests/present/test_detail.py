@@ -189,12 +189,12 @@ def test_hostile_text_is_inert(home: Path, hostile: str) -> None:
         assert clean(value) == " ".join(value.split())
 
 
-_VALUES = st.lists(st.text(max_size=200).map(lambda text: Span(clean(text))), min_size=1, max_size=3).map(tuple)
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(("", "id", "base url")), _VALUES), max_size=6), st.integers(20, 90)
+_VALUES = st.lists(st.text(max_size=200).map(lambda text: Span(clean(text))), min_size=1, max_size=3).map(
+    tuple
 )
+
+
+@given(st.lists(st.tuples(st.sampled_from(("", "id", "base url")), _VALUES), max_size=6), st.integers(20, 90))
 def test_long_facts_take_several_lines(written: list[tuple[str, tuple[Span, ...]]], cells: int) -> None:
     """No line is wider than the box, no text is lost, and each fact starts with its name."""
     lines = fact_lines(written, cells)

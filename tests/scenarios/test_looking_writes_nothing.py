@@ -182,7 +182,7 @@ def list_from_the_command_line(home: Path, **env: Any) -> None:
         ["list"],
         ["list", "--json"],
         ["list", "openrouter"],
-        ["list", "nobody"],
+        ["list", "minimax"],
         ["status"],
         ["status", "--json"],
         ["status", "zai"],

@@ -77,3 +77,18 @@ def main() -> None:
         # The reader of our output has gone; Python would complain once more while closing.
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last door: nothing may leave with what a store holds
+        _tell_crash(error)
+        sys.exit(1)
+
+
+def _tell_crash(error: Exception) -> None:
+    """Report a fault of ours without values and secrets: Python's own report would quote what a store holds."""
+    from keydeck.dashboard.crash import crash_report, short_report, write_crash_report
+    from keydeck.dashboard.sharing import state_folder
+    from keydeck.engine.clock import wall_clock
+    from keydeck.engine.redact import Scrubber
+
+    now = wall_clock()
+    report = crash_report(error, Scrubber(), now=now)
+    click.echo(short_report(report, write_crash_report(state_folder(), report, now)), err=True)

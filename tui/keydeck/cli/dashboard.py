@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import MappingProxyType
 
 from keydeck.engine.snapshot import HomeReader
@@ -19,6 +20,8 @@ def open_dashboard(
     is_demo: bool = False,
 ) -> int:
     """Run the dashboard on a home until the user leaves; what the flags say beats the settings file."""
+    # What is made until the first picture stays: looking for garbage in it is a tenth of the wait. The app goes on.
+    gc.disable()
     from keydeck.dashboard.app import PoolApp
     from keydeck.dashboard.settings import SettingsFile, default_settings_path
     from keydeck.present.glyphs import ASCII

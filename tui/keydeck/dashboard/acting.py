@@ -73,17 +73,20 @@ class Acting:
         finally:
             self._is_waiting = False
             self._deck.toasts.take_back(_WAIT)
-        self._took(done)
+        said = self._took(done)
         await self._deck.read_again()
+        # Behind what was read: the names that are new with it are known by then, where names are hidden.
+        self._deck.call_later(self._deck.tell, said, "information")
 
-    def _took(self, done: Done) -> None:
+    def _took(self, done: Done) -> str:
+        """Remember how it is undone; return what is to be told, as it may be shown."""
         if done.undo is not None:
             ends = self._deck.clock() + UNDO_OF_REMOVAL_S if done.undo.holds_secret else None
             self._undos.append((done.undo, ends))
         if done.credential_id is not None:
             self._deck.await_key(done.credential_id)
         said = (done.text, *done.notes, *(("u undoes it",) if done.undo is not None else ()))
-        self._deck.tell(". ".join(said), "information")
+        return self._deck.safe(". ".join(said))
 
     # --- undo ------------------------------------------------------------------------------------------
 

@@ -146,8 +146,7 @@ class PoolApp(App[None]):
 
     def on_mount(self) -> None:
         """Start the clock on a whole second, and watch the files."""
-        # What start-up made lives as long as the program: no need to walk it at every reload.
-        self.call_after_refresh(gc.freeze)
+        self.call_after_refresh(_collect_from_now_on)
         for sign in (signal.SIGTERM, signal.SIGHUP):
             # Leave as `q` does, so that the terminal and a demo's folder are left in order.
             asyncio.get_running_loop().add_signal_handler(sign, self.exit, None, 128 + sign)
@@ -155,6 +154,10 @@ class PoolApp(App[None]):
         if self.settings_file.trouble:
             self.tell(self.settings_file.trouble, "error")
         self.set_timer(1 - self.clock() % 1, self._start_ticking)
+        self.call_after_refresh(self._start_watching)
+
+    def _start_watching(self) -> None:
+        """Follow the files from the moment on in which the watch was made: nothing is lost until this begins."""
         if self._watch is not None:
             self.run_worker(self._follow(self._watch), group="watch", exclusive=True, exit_on_error=True)
 
@@ -351,6 +354,13 @@ class PoolApp(App[None]):
         kept = write_crash_report(self.state, report, now)
         self._exit_renderables[:] = [Text(short_report(report, kept))]
         self._close_messages_no_wait()
+
+
+def _collect_from_now_on() -> None:
+    """Let garbage be looked for, now that something is on screen (see `open_dashboard`)."""
+    # What start-up made lives as long as the program: no need to walk it at every reload.
+    gc.freeze()
+    gc.enable()
 
 
 def _place(reader: HomeReader) -> str:

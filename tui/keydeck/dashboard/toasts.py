@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -74,9 +75,18 @@ class Toasts:
             del self._shown[oldest]
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove what goes by itself."""
+        errors = {cause: toast for cause, toast in self._shown.items() if toast.severity == "error"}
+        if errors != self._shown:
+            self._shown = errors
+            self._show()
+
+    def rewrite(self, shown: Callable[[str], str]) -> None:
+        """Write those that are there anew, as they may be shown now."""
+        self._drop_old()
+        for toast in self._shown.values():
+            toast.text = shown(toast.text)
         if self._shown:
-            self._shown.clear()
             self._show()
 
     def _drop_old(self) -> None:

@@ -164,6 +164,7 @@ class Operator:
                     cleared.append(row)
         if not cleared:
             return Done(f"nothing to reset in {provider}")
+        self._must_be_cleared(provider, cleared)
         what = f"{wanted.label} ({wanted.id})" if wanted else f"{len(cleared)} of {provider}"
         note = "a reset is local: it does not give quota back"
         marks = [(row, {name: getattr(row, name) for name in CLEAN_STATUS}) for row in cleared]
@@ -216,6 +217,7 @@ class Operator:
             change.update_row(here.stored_under, here.id, fields)
         if not fields:
             return Done(f"{row.label} ({row.id}) is as you want it already", (), row.id)
+        self._must_hold(provider, row.id, fields)
         before = {name: getattr(here, name) for name in fields}
         undo = Undo(
             f"edit of {here.label}",
@@ -252,6 +254,7 @@ class Operator:
                 change.update_row(other.stored_under, other.id, {"priority": spot})
         if here == there:
             return Done(f"{row.label} ({row.id}) stands there already", (), row.id)
+        self._must_hold(provider, row.id, {"priority": there})
         strategy = self._pool(provider).followed_strategy
         notes: list[str] = []
         if strategy in _UNORDERED:
@@ -390,6 +393,22 @@ class Operator:
         if url := custom_base_url(self._reader.config(), provider):
             return url
         raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL (--base-url)")
+
+    def _must_hold(self, provider: str, credential_id: str, fields: Mapping[str, Any]) -> None:
+        """Read again, and see that a row has what was written."""
+        row = next((row for row in self._pool(provider).rows if row.id == credential_id), None)
+        if not isinstance(row, Credential) or any(getattr(row, name) != fields[name] for name in fields):
+            raise TargetError(f"{credential_id} was changed back at once; is another program writing it?")
+
+    def _must_be_cleared(self, provider: str, rows: list[Credential]) -> None:
+        """Read again, and see that no bench is there that was; a new one may be."""
+        there = {row.id: row for row in self._pool(provider).rows}
+        for row in rows:
+            now = there.get(row.id)
+            if isinstance(now, Credential) and is_marked(now) and now.last_status_at == row.last_status_at:
+                raise TargetError(
+                    f"the bench of {row.label} ({row.id}) came back at once; is a program writing it?"
+                )
 
     def _is_out(self, provider: str, credential_id: str) -> bool:
         state = self._pool(provider).at(self._reader.clock())

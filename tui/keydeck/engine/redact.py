@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from keydeck.engine.secret import MASK, Secret
@@ -43,14 +44,12 @@ _PATTERN: Final = rf"""
     | {_PREFIX}[A-Za-z0-9_\-]{{12,}}
     | {_TOKEN}
     """
-# No name looks like this: many letters and digits in a row, and mixed.
-_UNMISTAKABLE: Final = rf"""
-    (?P<keep>){_PREFIX}(?=[A-Za-z0-9_\-]*?[A-Za-z0-9]{{16}})(?=[A-Za-z0-9_\-]*?[0-9][A-Za-z]+[0-9])[A-Za-z0-9_\-]+
-    | {_TOKEN}
-    """
-
+_LOOKS_LIKE_A_KEY: Final = rf"(?P<keep>)(?:{_PREFIX}[A-Za-z0-9_\-]{{16,}}|{_TOKEN})"
 _LONG_RUN: Final = re.compile(r"[A-Za-z0-9]{16}")
 """Stands in all of them, and in few names."""
+# So often random text changes between digits, capitals and other letters, and no name does.
+_CHANGES_LEAST: Final = 8
+_CHANGES_PER_SIGN: Final = 0.25
 
 _Range = tuple[int, int]
 
@@ -61,9 +60,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 @functools.cache
-def _between() -> re.Pattern[str]:
-    """Return what an address, JSON or a terminal may put between the characters of a secret."""
-    return re.compile(rf"%(?:25)*[0-9A-Fa-f]{{2}}|\\+(?:u[0-9A-Fa-f]{{4}}|[nrtbf])|{ESCAPE_SEQUENCES}")
+def _between(text_has: tuple[bool, bool]) -> tuple[re.Pattern[str] | None, ...]:
+    """Return what may stand between the characters of a secret: as an address or JSON, and as a terminal, writes it.
+
+    Each alone too, since what looks like an escape may as well be a part of the secret.
+    """
+    written = (r"%(?:25)*[0-9A-Fa-f]{2}|\\+(?:u[0-9A-Fa-f]{4}|[nrtbf])", ESCAPE_SEQUENCES)
+    there = [pattern for pattern, is_there in zip(written, text_has, strict=True) if is_there]
+    both = ["|".join(there)] if len(there) > 1 else []
+    return (None, *map(re.compile, (*there, *both)))
 
 
 class _Known(NamedTuple):
@@ -83,6 +88,18 @@ class Scrubber:
 
     def __repr__(self) -> str:
         return "Scrubber(***)"
+
+    @classmethod
+    def joining(cls, scrubbers: Sequence[Scrubber]) -> Scrubber:
+        """Return one that knows what any of them knows; one after the other they would get in each other's way."""
+        different = set(scrubbers)
+        if len(different) == 1:
+            return different.pop()
+        return cls(Secret(value) for one in different for value in one._values)  # noqa: SLF001 - one of us
+
+    def knows_what(self, other: Scrubber) -> bool:
+        """Tell whether both know the same secrets."""
+        return self._values == other._values
 
     @functools.cached_property
     def _values(self) -> frozenset[str]:
@@ -123,15 +140,16 @@ class Scrubber:
             return text
         found = self._known_in(text)
         if _LONG_RUN.search(text):
-            found += _shapes_in(text, _UNMISTAKABLE)
+            found += (
+                place for place in _shapes_in(text, _LOOKS_LIKE_A_KEY) if _is_random(text[slice(*place)])
+            )
         return _without(text, found)
 
     def _known_in(self, text: str) -> list[_Range]:
         found = [place for value in self._verbatim for place in _all_of(value, text)]
         if self._heads:
-            found += self._bare_in(text, None)
-            if "%" in text or "\\" in text or "\x1b" in text or "\x9b" in text:
-                found += self._bare_in(text, _between())
+            for skipped in _between(("%" in text or "\\" in text, "\x1b" in text or "\x9b" in text)):
+                found += self._bare_in(text, skipped)
         return found
 
     def _bare_in(self, text: str, skipped: re.Pattern[str] | None) -> Iterator[_Range]:
@@ -180,6 +198,13 @@ def _all_of(value: str, text: str) -> Iterator[_Range]:
 def _shapes_in(text: str, pattern: str) -> Iterator[_Range]:
     for found in _compiled(pattern).finditer(text):
         yield (found.start() if found["keep"] is None else found.end("keep")), found.end()
+
+
+def _is_random(word: str) -> bool:
+    """Tell whether nobody would call anything that."""
+    kinds = ["digit" if sign.isdigit() else "capital" if sign.isupper() else "other" for sign in word]
+    changes = sum(one != other for one, other in pairwise(kinds))
+    return changes >= max(_CHANGES_LEAST, len(word) * _CHANGES_PER_SIGN)
 
 
 def _without(text: str, ranges: list[_Range]) -> str:

@@ -172,7 +172,9 @@ class HomeReader:
         )
         offers = discover(scene)
         pools = self._pools(scene, _with_inherited(stored, root), offers)
-        self.scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
+        scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
+        if not scrubber.knows_what(self.scrubber):  # most changes leave all secrets as they are
+            self.scrubber = scrubber
         return HomeSnapshot(
             home=self.home,
             pools=pools,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from itertools import islice
 from operator import attrgetter
@@ -64,7 +64,7 @@ class Change:
     at: float
     """Epoch seconds."""
     provider: str
-    row_id: str | None
+    row_id: str | None = field(repr=False)  # it names the row for good, so nothing may be taken out of it
     """None where the whole pool is meant."""
     label: str
     kind: ChangeKind
@@ -155,7 +155,7 @@ _QUIET: Final = frozenset(
     {"request_count", "priority", "base_url", "inference_base_url", "last_refresh", "extra", "stored_under"}
 )
 _telling: Final[Callable[[Credential], tuple[Any, ...]]] = attrgetter(
-    *(field.name for field in fields(Credential) if field.name not in _QUIET)
+    *(each.name for each in fields(Credential) if each.name not in _QUIET)
 )
 
 

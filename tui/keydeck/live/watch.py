@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -63,6 +64,8 @@ class Watch:
 
     async def snapshots(self) -> AsyncIterator[HomeSnapshot]:
         """Yield a snapshot after every change, of the files or of `how`, since this object was made."""
+        # Loading it takes a tenth of a second: keys pressed meanwhile need not wait, nor a change be missed later.
+        await asyncio.to_thread(import_module, "watchfiles")
         while not self._stop.is_set():
             async for told in self._wake_ups():
                 self._missed = 0 if told else self._missed

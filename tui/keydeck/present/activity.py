@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import islice
 from typing import Final
 
@@ -13,9 +12,9 @@ from keydeck.engine.redact import Scrubber
 from keydeck.engine.state import Health, HealthKind, RowState
 from keydeck.live.activity import Change, ChangeKind
 from keydeck.present.glyphs import Glyphs
-from keydeck.present.rows import Context, why_text
+from keydeck.present.rows import Context, label_text, said_text, why_text
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
-from keydeck.present.text import LONGEST, clock_time, cut, legible, width
+from keydeck.present.text import LONGEST, clock_time, cut, width
 
 _NARROW_BELOW: Final = 70
 """Cells under which times give up their seconds."""
@@ -31,25 +30,25 @@ def settled(changes: Iterable[Change], *scrubbers: Scrubber) -> tuple[Change, ..
 
     To be done at once, with those of both looks: a later scrubber does not know a key that is gone by then.
     """
-    return tuple(_settled(change, scrubbers) for change in changes)
+    told = tuple(changes)
+    if not told:
+        return ()
+    scrubber = Scrubber.joining(scrubbers)
+    return tuple(_settled(change, scrubber) for change in told)
 
 
-def _settled(change: Change, scrubbers: tuple[Scrubber, ...]) -> Change:
+def _settled(change: Change, scrubber: Scrubber) -> Change:
     return replace(
         change,
-        provider=reduce(lambda name, scrubber: scrubber.scrub_known(name), scrubbers, change.provider),
-        label=_name_text(change.label, scrubbers) or _name_text(change.row_id or "", scrubbers),
-        detail=None if change.detail is None else _name_text(change.detail, scrubbers),
-        message=None if change.message is None else _said(change.message, scrubbers),
+        provider=scrubber.scrub_known(change.provider),
+        label=label_text(change.label, scrubber) or label_text(change.row_id or "", scrubber),
+        detail=None if change.detail is None else label_text(change.detail, scrubber),
+        message=None if change.message is None else _said(change.message, scrubber),
     )
 
 
-def _name_text(text: str, scrubbers: tuple[Scrubber, ...]) -> str:
-    return legible(text, *(scrubber.scrub_known for scrubber in scrubbers))
-
-
-def _said(message: str, scrubbers: tuple[Scrubber, ...]) -> str:
-    return cut(legible(message, *(scrubber.scrub for scrubber in scrubbers)), _MESSAGE_LONGEST)
+def _said(message: str, scrubber: Scrubber) -> str:
+    return cut(said_text(message, scrubber), _MESSAGE_LONGEST)
 
 
 # --- lines -------------------------------------------------------------------------------------------------
@@ -145,13 +144,13 @@ def _time(moment: float, now: float, *, narrow: bool) -> str:
 
 
 def _names(change: Change, context: Context) -> tuple[str, str]:
-    scrubbers = (context.scrubber,)
-    provider = _name_text(change.provider, scrubbers)
+    provider = label_text(change.provider, context.scrubber)
     if change.row_id is None:
         return provider, ""
     if context.masked:
         return provider, "key"
-    return provider, _name_text(change.label, scrubbers) or _name_text(change.row_id, scrubbers)
+    name = label_text(change.label, context.scrubber)
+    return provider, name or label_text(change.row_id, context.scrubber)
 
 
 def _name_width(provider: str, label: str) -> int:
@@ -250,7 +249,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
 
 
 def _detail(change: Change, context: Context) -> str:
-    return _name_text(change.detail or "", (context.scrubber,))
+    return label_text(change.detail or "", context.scrubber)
 
 
 def _why(change: Change, kind: HealthKind, context: Context) -> str:
@@ -260,7 +259,7 @@ def _why(change: Change, kind: HealthKind, context: Context) -> str:
         id=change.row_id or "",
         provider=change.provider,
         last_error_code=change.code,
-        last_error_message=said if len(said) < LONGEST else _said(said, (context.scrubber,)),
+        last_error_message=said if len(said) < LONGEST else _said(said, context.scrubber),
     )
     why = None if change.detail is None else _detail(change, context)
     return why_text(RowState(row, Health(kind, why=why)), context)

@@ -22,7 +22,7 @@ from keydeck.engine.providers import (
 from keydeck.engine.secret import Secret, why_not_a_secret
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import READY, RowState
-from keydeck.present.rows import Context, shown_name
+from keydeck.present.rows import Context, label_text, shown_name
 from keydeck.present.text import clean
 
 _LONGEST_NAME: Final = LONGEST_LABEL
@@ -50,9 +50,10 @@ class Choice:
 
 def choices(snapshot: HomeSnapshot) -> tuple[Choice, ...]:
     """Return the pools that are there, in their order, and then every other provider."""
-    here = tuple(_choice(pool.provider, pool) for pool in snapshot.pools)
+    scrubber = snapshot.scrubber
+    here = tuple(_choice(pool.provider, pool, label_text(pool.provider, scrubber)) for pool in snapshot.pools)
     seen = {choice.provider for choice in here}
-    return here + tuple(_choice(provider, None) for provider in registry() if provider not in seen)
+    return here + tuple(_choice(provider, None, provider) for provider in registry() if provider not in seen)
 
 
 def matching(all_choices: Iterable[Choice], typed: str) -> tuple[Choice, ...]:
@@ -71,12 +72,12 @@ def matching(all_choices: Iterable[Choice], typed: str) -> tuple[Choice, ...]:
     return (*found, free) if free else found
 
 
-def _choice(provider: str, pool: PoolSnapshot | None) -> Choice:
+def _choice(provider: str, pool: PoolSnapshot | None, name: str) -> Choice:
     known = registry().get(provider)
     refusal = _why_no_keys(provider)
     return Choice(
         provider=provider,
-        name=clean(provider),
+        name=name,
         says=_what_instead(known) if known and refusal else _what(known, pool),
         note=_note(pool),
         refusal=refusal,
@@ -147,7 +148,11 @@ def about_key(secret: Secret, provider: str, snapshot: HomeSnapshot, context: Co
             name = shown_name(RowState(row, READY), place, context)
             if pool.provider == provider and row.stored and not row.inherited:
                 return Verdict(f"that key is in this pool already as {name}", is_fit=False)
-            others.append(name if pool.provider == provider else f"{name} in {clean(pool.provider)}")
+            others.append(
+                name
+                if pool.provider == provider
+                else f"{name} in {label_text(pool.provider, context.scrubber)}"
+            )
     return Verdict(f"received; it is also {others[0]}" if others else "received, new here", is_fit=True)
 
 

@@ -16,6 +16,7 @@ class Role(StrEnum):
     MUTED = "muted"
     FAINT = "faint"
     ACCENT = "accent"
+    KEY = "key"
     READY = "ready"
     COOLING = "cooling"
     DEAD = "dead"

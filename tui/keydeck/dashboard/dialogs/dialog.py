@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from textual.screen import ModalScreen, Screen
 
+from keydeck.dashboard.widgets.lines import ROLE_STYLES
+
 V = TypeVar("V")
 
 
@@ -24,6 +26,8 @@ def hold_until_laid_out(screen: Screen[Any]) -> None:
 
 class Dialog(ModalScreen[V]):
     """Asks one thing. Only the screen in front hears of a new size, so it tells those behind."""
+
+    COMPONENT_CLASSES = ROLE_STYLES
 
     def on_resize(self) -> None:
         """Lay out anew, everything at once."""

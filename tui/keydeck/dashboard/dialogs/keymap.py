@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from keydeck.dashboard.actions import ACTIONS, BY_ID, GROUPS, Action, key_name, keys_of
+from keydeck.dashboard.dialogs.dialog import Dialog
 from keydeck.dashboard.dialogs.pick import Choice, PickDialog
 from keydeck.dashboard.keymap import ALWAYS_WITH_A_KEY, key_id, reserved, taken_by, with_keys
 from keydeck.dashboard.widgets.line_list import LineList
@@ -100,7 +100,7 @@ class KeymapDialog(PickDialog[str]):
         self._fill(self.query_one(Input).value)
 
 
-class KeyDialog(ModalScreen[tuple[str, ...] | None]):
+class KeyDialog(Dialog[tuple[str, ...] | None]):
     """Takes the next key; returns the action's keys from now on, or None to leave them."""
 
     def __init__(self, deck: PoolApp, action: Action) -> None:

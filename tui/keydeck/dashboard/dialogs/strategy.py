@@ -52,7 +52,7 @@ class StrategyDialog(Dialog[str | None]):
         self._obstacle = deck.strategy_obstacle()
         self._showing = deck.row_context()
         sign = f"{self._showing.glyphs.cursor} " if deck.needs_cursor_mark else ""
-        self._list = LineList(id="strategy-list", cursor_sign=sign)
+        self._list = LineList(id="strategy-list", cursor_sign=sign, mark=self._showing.glyphs.ellipsis)
         self._preview = _FittedLines(self._showing.glyphs.ellipsis, id="strategy-preview")
 
     def compose(self) -> ComposeResult:

@@ -20,7 +20,7 @@ from keydeck.dashboard.dialogs.palette import Found, PaletteDialog
 from keydeck.dashboard.dialogs.theme import ThemeDialog
 from keydeck.dashboard.screens.sharing_acts import SharingActs
 from keydeck.dashboard.widgets.key_bar import KeyBar
-from keydeck.dashboard.widgets.lines import FixedLines
+from keydeck.dashboard.widgets.lines import ROLE_STYLES, FixedLines
 from keydeck.engine.state import HealthKind
 from keydeck.present.panes import banner, pane_views, status_line
 from keydeck.present.spans import Line, Role, Span, fit_line
@@ -39,6 +39,7 @@ _BLIND: Final = frozenset({"app.quit", "app.suspend", "view.back"})
 class DeckScreen(SharingActs, Screen[None]):
     """A full screen between the two bars. Subclasses say what stands there and draw it in `paint_body`."""
 
+    COMPONENT_CLASSES = ROLE_STYLES
     AUTO_FOCUS = ""  # letters are commands here; a field takes the keyboard only when asked for
     NAME: ClassVar[str]
     """The screen's name in the table of actions."""
@@ -253,6 +254,7 @@ class DeckScreen(SharingActs, Screen[None]):
         """Hide or show names."""
         self._deck.masked = not self._deck.masked
         self._deck.names_shown_on_purpose = not self._deck.masked
+        self._deck.toasts.rewrite(self._deck.safe)
         self._deck.repaint()
 
     def do_view_back(self) -> None:

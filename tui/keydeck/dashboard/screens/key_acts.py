@@ -13,7 +13,7 @@ from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.screens.deck import DeckScreen
 from keydeck.engine.acts import Done, Operator, inherited_text
 from keydeck.engine.bulk import each
-from keydeck.engine.credential import Credential
+from keydeck.engine.credential import BadRow, Credential, Row
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.present.consequences import removal_lines, removals_lines, reset_lines
 from keydeck.present.rows import KeyRow
@@ -75,14 +75,11 @@ class KeyActs(DeckScreen):
 
     def _own_row(self) -> Credential | None:
         """Return the selected row if it is this profile's to change; say why if it is not."""
-        place, pool = self.selected_place(), self.pool_here()
-        row = next((row for row in pool.rows if place and row.id == place[1]), None) if pool else None
-        if not isinstance(row, Credential):
+        place = self.selected_place()
+        row = self._row_at(place) if place else None
+        if row is None or not self._are_own(((row.provider, row.id),)):
             return None
-        if row.inherited:
-            self._deck.tell(inherited_text(row.provider), "error")
-            return None
-        return row
+        return row if isinstance(row, Credential) else None
 
     # --- one key or all marked -------------------------------------------------------------------------
 
@@ -117,7 +114,14 @@ class KeyActs(DeckScreen):
             if pool is not None and pool.is_inherited:
                 self._deck.tell(inherited_text(provider), "error")
                 return False
+        if len(places) == 1 and (row := self._row_at(places[0])) and isinstance(row, BadRow):
+            self._deck.tell(f"that row cannot be read ({row.reason}); mend auth.json by hand", "error")
+            return False
         return True
+
+    def _row_at(self, place: Place) -> Row | None:
+        pool = self._deck.view.pool(place[0])
+        return next((row for row in pool.rows if row.id == place[1]), None) if pool else None
 
     def _act_on(self, places: tuple[Place, ...], act: Callable[[Operator, Place], Done], what: str) -> None:
         """Run one act on each of these rows; the marks have served then."""

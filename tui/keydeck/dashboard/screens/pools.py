@@ -60,7 +60,8 @@ class PoolsScreen(FindingActs, KeyActs):
         super().__init__(deck)
         self._views: tuple[PaneView, ...] = ()
         self._shown: tuple[PaneView, ...] = ()
-        self._problems: tuple[Problem, ...] = ()
+        self._problems: tuple[Problem, ...] | None = None
+        """What is wrong, once somebody wants to know."""
         self._wish = Arrangement()
         self._cursor: Spot | None = None
         self._spot = self._spot_in_pool = 0
@@ -122,7 +123,7 @@ class PoolsScreen(FindingActs, KeyActs):
         self._views = pane_views(self._deck.view, now, context)
         moments = [view.changes_at for view in self._views if view.changes_at is not None]
         self._changes_at = min(moments, default=None)
-        self._problems = problems(self._deck.view, now, token_warning_s=context.token_warning_s)
+        self._problems = None
         self._built_for = (self._deck.view, context)
 
     def _is_due(self, now: float) -> bool:
@@ -197,6 +198,8 @@ class PoolsScreen(FindingActs, KeyActs):
     def _paint_attention(self, now: float) -> None:
         """Draw what is wrong."""
         context, cells = self._deck.row_context(), inner_width(SIDE_CELLS)
+        if self._problems is None:
+            self._problems = problems(self._deck.view, now, token_warning_s=context.token_warning_s)
         wrong = attention_lines(self._problems[:_ATTENTION_MOST], self._deck.view, now, cells, context)
         title = (Span("needs attention", Role.MUTED),)
         self._attention.show(framed(title, wrong, SIDE_CELLS, context.glyphs))

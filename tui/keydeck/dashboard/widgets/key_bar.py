@@ -28,7 +28,7 @@ class KeyBar(FixedLines):
         line: Line = (Span(" "),)
         self._ends = []
         for action_id, key, text in (item for item in keys if item[1]):
-            longer = (*line, Span(key, Role.ACCENT), Span(f" {text}", Role.MUTED))
+            longer = (*line, Span(key, Role.KEY), Span(f" {text}", Role.MUTED))
             if line_width(longer) <= cells:
                 line = (*longer, Span("  "))
                 self._ends.append((line_width(line), action_id))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region, Size
@@ -10,14 +12,16 @@ from textual.widget import Widget
 
 from keydeck.present.spans import Line, Role
 
+ROLE_STYLES: Final = {f"span--{role}" for role in Role} | {"span--cursor"}
+"""Component classes of every screen on which lines are drawn: roles look the same in all its widgets, and the style
+sheets are asked once a screen instead of once a widget."""
+
 
 class LineWidget(Widget):
     """Base of everything that shows text: `line_at` says what stands where, roles say how it looks.
 
     Store text is drawn as data: spans become segments directly, no markup parser sees them.
     """
-
-    COMPONENT_CLASSES = {f"span--{role}" for role in Role} | {"span--cursor"}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
@@ -58,9 +62,9 @@ class LineWidget(Widget):
     def _style(self, role: Role, has_cursor: bool) -> Style:
         known = self._styles_of.get((role, has_cursor))
         if known is None:
-            known = self.rich_style + self.get_component_rich_style(f"span--{role}", partial=True)
+            known = self.rich_style + self.screen.get_component_rich_style(f"span--{role}", partial=True)
             if has_cursor:
-                known += self.get_component_rich_style("span--cursor", partial=True)
+                known += self.screen.get_component_rich_style("span--cursor", partial=True)
             self._styles_of[(role, has_cursor)] = known
         return known
 
