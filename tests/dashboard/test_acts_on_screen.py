@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from fakes import NOW, a_key, benched, keys, load, load_whole, tree, write_store
 from keydeck.dashboard.actions import ACTIONS
@@ -71,6 +72,19 @@ async def test_a_removal_names_its_consequences_and_can_be_undone(home: Path, si
         await ui.press("u")
         await told(ui, "put key-aaa002 back")
         assert sorted(load(home)["credential_pool"]["openrouter"], key=lambda row: row["id"]) == rows
+
+
+async def test_a_question_that_nobody_has_seen_is_not_answered_with_yes(home: Path) -> None:
+    """A ``y`` that comes in one burst with the ``d`` before it does nothing; the next one removes the key."""
+    write_store(home, {"openrouter": keys("aaa001", "aaa002")})
+    async with running(home, (80, 24)) as ui:
+        for key in "dy":
+            ui.app.post_message(events.Key(key, key))
+        await ui.until(lambda: "y remove" in ui.text)
+        await ui.settle()
+        assert stored(home) == ["aaa001", "aaa002"]
+        await ui.press("y")
+        await told(ui, "removed key-aaa001")
 
 
 async def test_the_last_ready_key_is_named_before_it_goes(home: Path) -> None:

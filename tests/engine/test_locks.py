@@ -83,6 +83,28 @@ def test_whoever_is_told_may_give_up(home: Path, store: FileStore) -> None:
     use(store, timeout_s=0.2)
 
 
+def test_whoever_gave_up_meanwhile_gets_a_late_lock_no_more(home: Path, store: FileStore) -> None:
+    """The holder lets go after the user gave up and before the next notice: nothing is changed."""
+    holder = lock_held(home)
+    holder.__enter__()
+    notices: list[float] = []
+
+    def let_go_then_give_up(waited_s: float) -> None:
+        notices.append(waited_s)
+        if len(notices) > 1:
+            raise InterruptedError
+        holder.__exit__(None, None, None)
+
+    before = load(home)
+    with (
+        pytest.raises(InterruptedError),
+        store.transaction(timeout_s=10, on_wait=let_go_then_give_up) as change,
+    ):
+        change.update_row("openrouter", "aaa001", {"request_count": 2})
+    assert load(home) == before
+    use(store, timeout_s=0.2)
+
+
 def test_a_lock_that_comes_free_is_taken(home: Path, store: FileStore) -> None:
     """The holder lets go while we wait: the write happens."""
     holder = lock_held(home)

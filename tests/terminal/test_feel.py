@@ -242,6 +242,19 @@ def test_a_burst_of_keys_goes_where_it_was_meant(
     leave(terminal)
 
 
+def test_a_yes_in_one_burst_with_its_question_is_none(
+    terminal: Terminal, home: Path, folders: dict[str, str]
+) -> None:
+    """A key that is removed was named on screen first: a ``y`` that comes together with the ``d`` removes nothing."""
+    opened(terminal, home, folders)
+    terminal.type("dy")
+    terminal.sees("y remove")
+    assert len(load(home)["credential_pool"][POOL]) == 2
+    terminal.type("y")
+    terminal.sees("removed heron")
+    leave(terminal)
+
+
 # --- suspend, signals, crash -------------------------------------------------------------------------------
 
 

@@ -56,6 +56,8 @@ def hold_lock(disk: Disk, path: Path, *, timeout_s: float, on_wait: WaitNotice) 
             reason = getattr(error, "strerror", None) or "this file system has no locks"
             raise StoreReadOnly(path, f"cannot lock: {reason.lower()}") from error
     try:
+        if slice_s == NOTICE_EVERY_S:
+            on_wait(monotonic() - started)  # who gave up since the last notice wants it no more
         yield
     finally:
         lock.release()

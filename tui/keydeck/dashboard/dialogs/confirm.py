@@ -27,6 +27,7 @@ class ConfirmDialog(Dialog[bool]):
         self._lines = lines
         self._yes = yes
         self._ascii_only = ascii_only
+        self._is_listening = False
 
     def compose(self) -> ComposeResult:
         """Lay out the question."""
@@ -40,7 +41,13 @@ class ConfirmDialog(Dialog[bool]):
     def on_mount(self) -> None:
         """Fill in the lines."""
         self.query_one(FixedLines).show(self._lines)
+        # Behind every key that has come already: they go from the app to this dialog, and back for what they do.
+        self.app.call_later(self.call_later, self.app.call_later, self._listen)
+
+    def _listen(self) -> None:
+        self._is_listening = True
 
     def action_answer(self, go_on: bool) -> None:
-        """Answer."""
-        self.dismiss(go_on)
+        """Answer; a yes that came in one burst with the key before it was said to a question nobody has seen."""
+        if self._is_listening or not go_on:
+            self.dismiss(go_on)
