@@ -450,24 +450,103 @@ def test_rule_9_a_copy_from_before_keydeck_is_an_old_copy_too(two: Path) -> None
     assert rows_of(two)[0]["request_count"] == 3
 
 
-def test_rule_10_the_operators_order_survives_hermes_round_robin(two: Path) -> None:
-    """We go on in our order, and write it back once a minute at most."""
+@pytest.fixture
+def round_robin(two: Path) -> Path:
+    """Return a home with two keys that was written once, and whose pool hermes goes round in."""
+    (two / "config.yaml").write_text("credential_pool_strategies: {openrouter: round_robin}\n")
+    with a_pool(two) as pool:
+        pool.select()
+    return two
+
+
+def with_priorities(home: Path, *priorities: float) -> None:
+    rows = rows_of(home)
+    for row, priority in zip(rows, priorities, strict=True):
+        row["priority"] = priority
+    rewrite(home, rows)
+
+
+def order_in(home: Path) -> list[float]:
+    return [row["priority"] for row in rows_of(home)]
+
+
+def order_seen(home: Path) -> list[str]:
+    return [row.id for row in a_pool(home).entries()]
+
+
+def sum_up(home: Path, clock: FakeClock | None = None) -> None:
+    """Sum up as a program does that knows config.yaml."""
+    reader = HomeReader(a_home(home), clock=clock or FakeClock())
+    reader.read()
+    use(reader.store, "bbb002")  # type: ignore[arg-type]
+    assert reader.store.checkpoint()
+    reader.close()
+
+
+def test_rule_10_the_operators_order_survives_hermes_round_robin(round_robin: Path) -> None:
+    """We go on in our order, write it back once a minute at most, whoever does it, and tell nothing of it."""
     clock = FakeClock()
-    store = a_store(two, clock=clock)
-    use(store)
-    assert store.checkpoint()
     for minute in range(2):
-        rows = rows_of(two)
-        rows[0]["priority"], rows[1]["priority"] = 1, 0
-        rewrite(two, rows)
-        assert [row.id for row in a_pool(two).entries()] == ["aaa001", "bbb002"]
-        use(store)
-        assert store.checkpoint()
-        assert [row["priority"] for row in rows_of(two)] == [1, 0]
+        with_priorities(round_robin, 1, 0)
+        assert order_seen(round_robin) == ["aaa001", "bbb002"]
+        for _ in range(2):
+            sum_up(round_robin, clock)
+            assert order_in(round_robin) == [1, 0]
         clock.forward(61)
-        use(store)
-        assert store.checkpoint()
-        assert [row["priority"] for row in rows_of(two)] == [0, 1], minute
+        sum_up(round_robin, clock)
+        assert order_in(round_robin) == [0, 1], minute
+    assert outside(round_robin) == []
+
+
+@pytest.mark.parametrize("strategy", ["fill_first", "least_used"])
+def test_rule_10_an_order_that_somebody_set_by_hand_is_obeyed(two: Path, strategy: str) -> None:
+    """Where nobody goes round: at the next pick, in every process, told once and never reverted."""
+    (two / "config.yaml").write_text(f"credential_pool_strategies: {{openrouter: {strategy}}}\n")
+    with a_pool(two) as pool:
+        pool.select()
+    running = a_pool(two)
+    with_priorities(two, 1, 0)
+    assert [row.id for row in running.entries()] == order_seen(two) == ["bbb002", "aaa001"]
+    clock = FakeClock()
+    for _ in range(2):
+        clock.forward(61)
+        sum_up(two, clock)
+        assert order_in(two) == [1, 0]
+    assert outside(two) == [("aaa001", "moved"), ("bbb002", "moved")]
+    assert order_seen(two) == ["bbb002", "aaa001"]
+
+
+def test_rule_10_numbers_that_no_round_leaves_are_somebodys_wish(round_robin: Path) -> None:
+    """Even in a pool in which hermes goes round."""
+    with_priorities(round_robin, 50, 1)
+    assert order_seen(round_robin) == ["bbb002", "aaa001"]
+    sum_up(round_robin)
+    assert order_in(round_robin) == [50, 1]
+    assert outside(round_robin) == [("aaa001", "moved")]
+
+
+def test_rule_10_what_a_round_left_is_no_wish_once_the_strategy_is_another(round_robin: Path) -> None:
+    """It was written with our stamp and not put back yet: the operator's order is."""
+    with_priorities(round_robin, 1, 0)
+    sum_up(round_robin)
+    (round_robin / "config.yaml").write_text("credential_pool_strategies: {openrouter: fill_first}\n")
+    assert order_seen(round_robin) == ["aaa001", "bbb002"]
+    sum_up(round_robin)
+    assert order_in(round_robin) == [0, 1]
+    assert outside(round_robin) == []
+
+
+def test_rule_10_an_old_order_that_comes_back_is_lost_and_put_right_at_once(two: Path) -> None:
+    """A stale writer had not seen the operator's move, in a pool in which nobody goes round."""
+    sum_up(two)
+    loaded = rows_of(two)
+    Operator(HomeReader(a_home(two), clock=FakeClock())).move(POOL, "bbb002", 0)
+    order = order_in(two)
+    rewrite(two, loaded)
+    assert order_seen(two) == ["bbb002", "aaa001"]
+    sum_up(two)
+    assert order_in(two) == order
+    assert outside(two) == [("aaa001", "lost place"), ("bbb002", "lost place")]
 
 
 # --- 11 and 12: time and forks -----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, Final
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
+from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
 
 SECTION: Final = "keydeck"
 VERSION: Final = 1
@@ -23,6 +24,7 @@ WRITERS_KEPT_S: Final = 3600.0
 
 _FACTS_FIELDS: Final = frozenset("nubsrtloz")
 _C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers"})
+_A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", FIELD})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -85,9 +87,23 @@ def read_section(document: Mapping[str, Any]) -> Ledger | None:
         return None
 
 
-def section(ledger: Ledger, gen: int) -> dict[str, Any]:
-    """Return A. The state is one string: as an object it would be spread over a line for every number."""
-    return {**_common(ledger), "gen": gen, "state": _dump(_rows_form(ledger))}
+def section(ledger: Ledger, gen: int, left: Left = NOTHING_LEFT, *, present: object = None) -> dict[str, Any]:
+    """Return A. The state is one string: as an object it would be spread over a line for every number.
+
+    Args:
+        ledger: what is known.
+        gen: the generation of auth.json that is written.
+        left: what the rows say otherwise.
+        present: A as it is; what is not ours in it is kept.
+    """
+    kept = present if isinstance(present, dict) else {}
+    return {
+        **{name: value for name, value in kept.items() if name not in _A_FIELDS},
+        **_common(ledger),
+        "gen": gen,
+        "state": _dump(_rows_form(ledger)),
+        FIELD: left_form(left),
+    }
 
 
 def section_gen(document: Mapping[str, Any]) -> int:

@@ -182,7 +182,7 @@ class Outside(Event):
     provider: str
     label: str
     what: str
-    """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``;
+    """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``, ``moved``;
     ``lost …`` for what is healed;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
     count: int = 0

@@ -7,7 +7,7 @@ and never an empty store, and a write changes the fields concerned of the rows c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -204,6 +204,10 @@ class FileStore:
     def keep_history(self, size: int, seconds: float) -> None:
         """Keep so many bytes of journal, for so long."""
         self._writer.history_kept = (size, seconds)
+
+    def keep_strategies(self, strategies: Mapping[str, str]) -> None:
+        """Note in which pools hermes goes round; see `rounds.Rounds`."""
+        self._standing.rounds.learn(strategies)
 
     # --- living ----------------------------------------------------------------------------------------
 

@@ -16,11 +16,13 @@ from keydeck.engine.arrears import Arrears
 from keydeck.engine.books import Books
 from keydeck.engine.checkpoint import read_checkpoint
 from keydeck.engine.clock import Clock
-from keydeck.engine.events import Adopted, Outside, Seen, Signature
+from keydeck.engine.events import Adopted, Event, Outside, Seen, Signature
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
 from keydeck.engine.ledger import FRESH, Facts, Ledger, met, overruled
-from keydeck.engine.strangers import outside_events, raw_rows, seen_of
+from keydeck.engine.raw_rows import raw_rows, seen_of
+from keydeck.engine.rounds import Rounds
+from keydeck.engine.strangers import outside_events
 
 _CHANGES_KEPT: Final = 256
 
@@ -31,6 +33,7 @@ class Standing:
     def __init__(self, disk: Disk, folder: Path, clock: Clock, arrears: Arrears) -> None:
         self.guard = threading.RLock()
         self.books = Books(disk, Journal(disk, folder), clock)
+        self.rounds = Rounds()
         self.is_open = False
         self.version = 0
         """Another number whenever something changed."""
@@ -116,10 +119,7 @@ class Standing:
         self._met, self._met_afresh, self._outside = {}, False, {}
         if document is None:
             return
-        ledger, proj = self.books.ledger, 0
-        if filed and filed.gen < ledger.gen and (beside := read_checkpoint(self._disk, self._folder)):
-            proj = beside.proj
-        for event in outside_events(document, ledger, filed, proj=proj, now=self._clock()):
+        for event in self._outside_events(document, filed):
             if isinstance(event, Adopted):
                 self._met, self._met_afresh = dict(event.rows), event.afresh
                 if event.afresh:
@@ -128,6 +128,13 @@ class Standing:
                 self._outside.setdefault(event.id, []).append(event)
         if self._outside and self._arrears.happened:  # who only looks heals nothing
             self._arrears.owe_health()
+
+    def _outside_events(self, document: Mapping[str, Any], filed: Ledger | None) -> list[Event]:
+        ledger, proj = self.books.ledger, 0
+        is_older = (filed.gen if filed else 0) < ledger.gen
+        if is_older and (beside := read_checkpoint(self._disk, self._folder)):
+            proj = beside.proj
+        return outside_events(document, ledger, filed, proj=proj, now=self._clock(), rounds=self.rounds)
 
     def hidden(self) -> frozenset[str]:
         """Return the ids of rows that are in the file and were removed."""

@@ -136,6 +136,9 @@ class Store(Protocol):
     def keep_history(self, size: int, seconds: float) -> None:
         """Keep so many bytes of what happened, for so many seconds."""
 
+    def keep_strategies(self, strategies: Mapping[str, str]) -> None:
+        """Note how hermes chooses, by pool key: one that goes round shuffles the rows without meaning it."""
+
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""
 

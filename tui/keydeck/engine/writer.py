@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from keydeck.engine.act_events import act_events
 from keydeck.engine.arrears import Arrears
 from keydeck.engine.auth_document import DocumentTransaction
 from keydeck.engine.auth_file import AuthFile, Stamp
@@ -34,9 +35,13 @@ from keydeck.engine.events import Announced, Event, Record, Signature, Written
 from keydeck.engine.files import Disk, make_dir, write_whole
 from keydeck.engine.history import prune
 from keydeck.engine.ledger import READER, Ledger
+from keydeck.engine.left import Left, read_left
+from keydeck.engine.projection import is_out_of_place, project, stamp
+from keydeck.engine.raw_rows import RawRow, raw_rows, seen_of
+from keydeck.engine.rounds import shuffled
 from keydeck.engine.standing import Standing
 from keydeck.engine.store import Transaction, WaitNotice, ignore_wait
-from keydeck.engine.strangers import RawRow, act_events, outside_events, project, raw_rows, stamp
+from keydeck.engine.strangers import outside_events
 
 ORDER_EVERY_S: Final = 60.0
 """Priorities that hermes shuffles are put back this often at most (design 3, rule 10)."""
@@ -57,8 +62,14 @@ class _Work:
     before: Mapping[str, RawRow] = field(default_factory=dict)
     """The rows before they are changed on purpose."""
     happened: int = 0
-    puts_order: bool = False
+    spared: frozenset[str] = frozenset()
+    """The pool keys whose order is left as hermes shuffled it."""
     is_healed: bool = False
+
+    @property
+    def left(self) -> Left:
+        """What the rows said otherwise than the ledger."""
+        return read_left(self.document.get(SECTION))
 
     @property
     def proj(self) -> int:
@@ -88,7 +99,6 @@ class Writer:
         """Rows to be stored with the next checkpoint."""
         self._disk, self._file, self._folder, self._clock = disk, file, folder, clock
         self._standing, self._books, self._arrears = standing, standing.books, arrears
-        self._ordered_at = 0.0
 
     @contextmanager
     def transaction(self, *, timeout_s: float, on_wait: WaitNotice) -> Iterator[Transaction]:
@@ -159,13 +169,21 @@ class Writer:
             work.checkpoint = read_checkpoint(self._disk, self._folder, work.filed)
             work.ledger, work.happened = self._books.ledger.copy(), self._arrears.happened
         now = self._clock()
-        work.events = outside_events(work.document, work.ledger, work.filed, proj=work.proj, now=now)
+        work.events = outside_events(
+            work.document,
+            work.ledger,
+            work.filed,
+            proj=work.proj,
+            now=now,
+            rounds=self._standing.rounds,
+        )
         after = work.ledger.copy()
         for event in work.events:
             after.enact(event, now, after.position)
-        work.puts_order = now - self._ordered_at >= ORDER_EVERY_S
-        work.is_healed = project(work.document, after, order=work.puts_order)
-        work.before = {row.id: RawRow(row.id, row.provider, dict(row.raw)) for row in raw_rows(work.document)}
+        if 0 <= now - work.left.ordered_at < ORDER_EVERY_S:
+            work.spared = shuffled(work.document, self._standing.rounds)
+        work.is_healed = project(work.document, after, spared=work.spared)
+        work.before = {row.id: replace(row, raw=dict(row.raw)) for row in raw_rows(work.document)}
 
     def _begin_again(self, work: _Work) -> None:
         """Go on in a new segment, or in that of whoever was first, when the journal was taken away."""
@@ -194,11 +212,10 @@ class Writer:
         ledger = pruned(work.ledger, now)
         for record in records:
             ledger.take(record, ledger.position)
-        project(work.document, ledger, order=work.puts_order)
+        project(work.document, ledger, spared=work.spared)
         stamp(work.document, gen)
-        work.document[SECTION] = section(ledger, gen)
-        if work.puts_order:
-            self._ordered_at = now
+        left = _left(work, ledger, now)
+        work.document[SECTION] = section(ledger, gen, left, present=work.document.get(SECTION))
         renamed = False
 
         def write_rows() -> None:
@@ -250,6 +267,20 @@ class Writer:
             self._books.summed_up_at = work.ledger.position
             if self._arrears.happened == work.happened:
                 self._arrears.settle()
+
+
+def _left(work: _Work, ledger: Ledger, now: float) -> Left:
+    """Return what the rows will say otherwise than the ledger."""
+    if not work.spared:
+        return Left(ordered_at=now)
+    spared = (row for row in raw_rows(work.document) if row.pool_key in work.spared)
+    seen = ((row, seen_of(row.raw), ledger.rows.get(row.id)) for row in spared)
+    order = {
+        row.id: there.priority
+        for row, there, facts in seen
+        if facts and there.priority is not None and is_out_of_place(row, there, facts)
+    }
+    return Left(order, work.left.ordered_at)
 
 
 def _store_offer(document: dict[str, Any], row: Credential) -> None:
