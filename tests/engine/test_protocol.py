@@ -21,6 +21,7 @@ from fakes import (
     FakeClock,
     a_home,
     a_key,
+    a_login,
     a_pool,
     benched,
     in_another_process,
@@ -392,6 +393,124 @@ def test_rule_8_rows_that_cannot_carry_a_stamp_are_judged_by_their_counts(home: 
     assert is_benched(late)
     assert late.checkpoint()
     assert outside(home) == [("aaa001", "lost cooldown, count")]
+
+
+def with_key(home: Path, **fields: Any) -> None:
+    """Give the first row other fields, as an act of ours."""
+    with FileStore(a_home(home), clock=FakeClock()).transaction() as change:
+        change.update_row(POOL, rows_of(home)[0]["id"], fields)
+
+
+def nowhere_but_in_the_row(home: Path, *secrets: str) -> bool:
+    """Tell whether none of these is in our files, nor in our section."""
+    files = [path for path in (home / "keydeck").glob("*") if path.is_file()]
+    told = [json.dumps(load_whole(home)["keydeck"]), *(path.read_text() for path in files)]
+    return not any(secret in each for secret in secrets for each in told)
+
+
+def key_used(pool: CredentialPool) -> str:
+    row = pool.select()
+    return row.runtime_api_key if row else ""
+
+
+@pytest.fixture
+def replaced(two: Path) -> list[dict[str, Any]]:
+    """Return the rows as hermes had loaded them before we gave the first one another key."""
+    sum_up(two)
+    loaded = rows_of(two)
+    with_key(two, access_token="sk-the-new-one")
+    return loaded
+
+
+def test_rule_8_an_old_key_that_comes_back_is_replaced_by_the_newer(
+    two: Path, replaced: list[dict[str, Any]]
+) -> None:
+    """By whoever still knows it, whose pools never use the old one; it is told once, and no file of ours holds it."""
+    pool, other = a_pool(two), a_pool(two)
+    assert key_used(pool) == "sk-the-new-one"
+    rewrite(two, replaced)
+    assert key_used(pool) == key_used(other) == "sk-the-new-one"
+    for each in (pool, other):
+        assert each.flush()
+        assert each._store.checkpoint()
+    assert rows_of(two)[0]["access_token"] == "sk-the-new-one"
+    assert outside(two) == [("aaa001", "lost secret")]
+    assert nowhere_but_in_the_row(two, "sk-the-new-one", "sk-test-aaa001-secret")
+
+
+def test_rule_8_an_old_key_that_nobody_can_replace_is_named_once(
+    two: Path, replaced: list[dict[str, Any]]
+) -> None:
+    """It stays, as the file is all there is; who knows the newer one puts it back when it comes along."""
+    running = a_pool(two)
+    rewrite(two, replaced)
+    for _ in range(2):
+        sum_up(two)
+        assert rows_of(two)[0]["access_token"] == "sk-test-aaa001-secret"
+    assert outside(two) == [("aaa001", "old secret")]
+    assert key_used(running) == "sk-the-new-one"
+    running.close()
+    assert rows_of(two)[0]["access_token"] == "sk-the-new-one"
+    sum_up(two)
+    assert outside(two) == [("aaa001", "old secret"), ("aaa001", "lost secret")]
+
+
+@pytest.mark.usefixtures("replaced")
+def test_rule_8_an_old_key_that_somebody_put_back_on_purpose_stays(two: Path) -> None:
+    """Whoever wrote it had seen the newer one."""
+    pool = a_pool(two)
+    assert key_used(pool) == "sk-the-new-one"
+    rows = rows_of(two)
+    rows[0]["access_token"] = "sk-test-aaa001-secret"
+    rewrite(two, rows)
+    assert key_used(pool) == "sk-test-aaa001-secret"
+    pool.close()
+    assert rows_of(two)[0]["access_token"] == "sk-test-aaa001-secret"
+    assert outside(two) == []
+
+
+def a_pair(number: int) -> dict[str, Any]:
+    return {
+        "access_token": f"oauth-access-{number}",
+        "refresh_token": f"oauth-refresh-{number}",
+        "expires_at_ms": int((NOW + 3600 + number) * 1000),
+    }
+
+
+def pair_in(home: Path) -> int:
+    (row,) = rows_of(home)
+    assert row["refresh_token"].removeprefix("oauth-refresh-") == row["access_token"].removeprefix(
+        "oauth-access-"
+    )
+    number = int(row["access_token"][-1])
+    assert row["expires_at_ms"] == a_pair(number)["expires_at_ms"]
+    return number
+
+
+def test_rule_8_a_login_that_hermes_renewed_is_never_renewed_backwards(home: Path) -> None:
+    """By who had seen our last writing or not: a pair we never saw is newer, one it had before is older."""
+    write_store(home, {POOL: [a_login("log001", **a_pair(1))]})
+    sum_up(home)
+    loaded = rows_of(home)  # stamped, and soon out of date
+    pool = a_pool(home)
+    for number, base in ((2, rows_of(home)), (3, loaded)):
+        rewrite(home, [{**base[0], **a_pair(number)}])
+        assert key_used(pool) == f"oauth-access-{number}"
+        assert pool.flush()
+        assert pool._store.checkpoint()
+        assert pair_in(home) == number
+    for number in (1, 2):
+        rewrite(home, [{**loaded[0], **a_pair(number)}])
+        assert key_used(pool) == "oauth-access-3"
+        assert pool.flush()
+        assert pool._store.checkpoint()
+        assert pair_in(home) == 3
+    told = [what for _, what in outside(home)]
+    assert told.count("new secret") == 2
+    assert told.count("lost secret") == 2
+    assert nowhere_but_in_the_row(
+        home, *(f"oauth-{kind}-{n}" for kind in ("access", "refresh") for n in (1, 2, 3))
+    )
 
 
 def test_rule_9_a_removed_row_that_comes_back_is_removed_again(two: Path) -> None:

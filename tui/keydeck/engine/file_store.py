@@ -92,7 +92,11 @@ class FileStore:
             self._standing.open(filed)
             self._standing.judge(document, filed)
             self._shown = self._standing.version
-            return EMPTY_STORE if document is None else snapshot_of(document, self._standing.hidden())
+            if document is None:
+                return EMPTY_STORE
+            snapshot = snapshot_of(document, self._standing.hidden())
+            self._standing.memory.learn(snapshot)
+            return snapshot
 
     def changed(self) -> bool:
         """Tell whether something is known that `snapshot` last did not show."""
@@ -207,7 +211,7 @@ class FileStore:
 
     def keep_strategies(self, strategies: Mapping[str, str]) -> None:
         """Note in which pools hermes goes round; see `rounds.Rounds`."""
-        self._standing.rounds.learn(strategies)
+        self._standing.memory.rounds.learn(strategies)
 
     # --- living ----------------------------------------------------------------------------------------
 

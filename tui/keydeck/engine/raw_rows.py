@@ -15,6 +15,8 @@ from keydeck.engine.secret import Secret
 
 CLEAN: Final = Status()
 _LONGEST_MESSAGE: Final = 2000
+# Enough to tell a row's few secrets from each other, and few enough for thousands of rows.
+_MARK_DIGITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,22 @@ def seen_of(raw: Mapping[str, Any]) -> Seen:
         priority if type(priority) in (int, float) else None,
         status_of(raw),
     )
+
+
+def mark_of(raw: Mapping[str, Any]) -> str | None:
+    """Return a short one-way name of all secrets of a raw row together; None where it holds none."""
+    values = [raw.get(name) for name in SECRET_FIELDS]
+    if not any(values):
+        return None
+    import hashlib
+
+    told = "\0".join(str(value or "") for value in values)
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK_DIGITS]
+
+
+def is_login(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a raw row's secret is renewed all the time."""
+    return bool(raw.get("refresh_token") or raw.get("agent_key"))
 
 
 def status_of(raw: Mapping[str, Any]) -> Status:

@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from keydeck.engine.arrears import Arrears
 from keydeck.engine.books import Books
-from keydeck.engine.checkpoint import read_checkpoint
+from keydeck.engine.checkpoint import SECTION, read_checkpoint
 from keydeck.engine.clock import Clock
 from keydeck.engine.events import Adopted, Event, Outside, Seen, Signature
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
 from keydeck.engine.ledger import FRESH, Facts, Ledger, met, overruled
+from keydeck.engine.left import read_left
+from keydeck.engine.memory import Memory
 from keydeck.engine.raw_rows import raw_rows, seen_of
-from keydeck.engine.rounds import Rounds
 from keydeck.engine.strangers import outside_events
 
 _CHANGES_KEPT: Final = 256
@@ -33,7 +34,7 @@ class Standing:
     def __init__(self, disk: Disk, folder: Path, clock: Clock, arrears: Arrears) -> None:
         self.guard = threading.RLock()
         self.books = Books(disk, Journal(disk, folder), clock)
-        self.rounds = Rounds()
+        self.memory = Memory()
         self.is_open = False
         self.version = 0
         """Another number whenever something changed."""
@@ -115,26 +116,29 @@ class Standing:
         return signature in self._as_good
 
     def judge(self, document: Mapping[str, Any] | None, filed: Ledger | None) -> None:
-        """Remember what strangers did in this file, until somebody tells it in the journal."""
+        """Remember what strangers did in this file, until somebody tells it; mend secrets in the document."""
         self._met, self._met_afresh, self._outside = {}, False, {}
         if document is None:
             return
-        for event in self._outside_events(document, filed):
+        events = self._outside_events(document, filed)
+        for event in events:
             if isinstance(event, Adopted):
                 self._met, self._met_afresh = dict(event.rows), event.afresh
                 if event.afresh:
                     self._met = {row.id: seen_of(row.raw) for row in raw_rows(document)}
             elif isinstance(event, Outside):
                 self._outside.setdefault(event.id, []).append(event)
-        if self._outside and self._arrears.happened:  # who only looks heals nothing
-            self._arrears.owe_health()
+        if self._outside:
+            self.memory.put_back(document, read_left(document.get(SECTION)), events)
+            if self._arrears.happened:  # who only looks heals nothing
+                self._arrears.owe_health()
 
     def _outside_events(self, document: Mapping[str, Any], filed: Ledger | None) -> list[Event]:
         ledger, proj = self.books.ledger, 0
         is_older = (filed.gen if filed else 0) < ledger.gen
         if is_older and (beside := read_checkpoint(self._disk, self._folder)):
             proj = beside.proj
-        return outside_events(document, ledger, filed, proj=proj, now=self._clock(), rounds=self.rounds)
+        return outside_events(document, ledger, filed, proj=proj, now=self._clock(), memory=self.memory)
 
     def hidden(self) -> frozenset[str]:
         """Return the ids of rows that are in the file and were removed."""

@@ -15,8 +15,9 @@ from keydeck.engine.credential import row_fingerprint
 from keydeck.engine.events import Adopted, Event, Outside, Seen
 from keydeck.engine.ledger import Facts, Ledger
 from keydeck.engine.left import Left, read_left
+from keydeck.engine.memory import LOST, Memory
 from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED
-from keydeck.engine.raw_rows import CLEAN, RawRow, raw_rows, seen_of
+from keydeck.engine.raw_rows import CLEAN, RawRow, is_login, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
 from keydeck.engine.state import end_of
 
@@ -28,7 +29,7 @@ def outside_events(
     *,
     proj: int,
     now: float,
-    rounds: Container[str],
+    memory: Memory,
 ) -> list[Event]:
     """Tell what other programs made of the rows since we wrote them.
 
@@ -38,15 +39,15 @@ def outside_events(
         filed: what we wrote into the rows last: the file's own section; None if we never did.
         proj: the last generation of the file that is known to have been written.
         now: epoch seconds.
-        rounds: the pool keys in which hermes may be going round.
+        memory: what this process knows besides.
     """
     rows = {row.id: row for row in raw_rows(document)}
     if filed is None and ledger.gen:
         filed = Ledger(rows=ledger.rows, store=ledger.store)  # a copy from before we ever wrote it
     if filed is None or (ledger.store and filed.store not in (None, ledger.store)):
         return _first_meeting(rows, ledger, afresh=filed is not None)
-    left, numbered = read_left(document.get(SECTION)), shuffled(document, rounds)
-    judge = _Judge(ledger, filed, left, numbered, is_old_copy=filed.gen < proj, now=now)
+    left, numbered = read_left(document.get(SECTION)), shuffled(document, memory.rounds)
+    judge = _Judge(ledger, filed, left, numbered, memory, is_old_copy=filed.gen < proj, now=now)
     events: list[Event] = [event for row in rows.values() for event in judge.of(row)]
     gone = filed.rows.keys() - rows.keys() - ledger.tombs.keys()
     events += [
@@ -81,6 +82,7 @@ class _Judge:
     left: Left
     numbered: Container[str]
     """The pool keys whose order may be hermes' round."""
+    memory: Memory
     is_old_copy: bool
     """Whether the operator put an older file in place."""
     now: float
@@ -129,12 +131,13 @@ class _Judge:
             and reads("request_count") == before.used
             and reads("label") == before.label
             and reads("priority") == self._place_written(row, before)
+            and not self._has_other_secret(row)
         )
 
     def _changed(self, row: RawRow, before: Facts) -> Iterator[Outside]:
         """Tell what is accepted of a row, one by one, and all that is lost in one."""
         seen, current, lost = seen_of(row.raw), self._is_current(row, before), []
-        for part in (self._health, self._uses, self._label, self._place):
+        for part in (self._health, self._uses, self._label, self._place, self._secret):
             for verdict in part(row, seen, before, current):
                 if isinstance(verdict, str):
                     lost.append(verdict)
@@ -186,6 +189,30 @@ class _Judge:
             return
         if row.provider not in ORDERED_BY_HERMES:
             yield _outside(row, "moved", seen=seen) if current else "place"
+
+    def _secret(self, row: RawRow, _seen: Seen, _before: Facts, current: bool) -> Iterator[Outside | str]:
+        """Judge a secret that is not the one we left there.
+
+        One that we never saw is newer, whoever wrote it: hermes renews logins. One that the row had before is
+        older; of a login always, of a key unless somebody who had seen the newer put it there.
+        """
+        keys, mark = self.left.keys_of(row.id), mark_of(row.raw)
+        if keys is None or mark in (None, keys.present):
+            return
+        if mark == keys.lies or (mark in keys.past and (is_login(row.raw) or not current)):
+            if self.memory.knows(row.id, keys.present):
+                yield _outside(row, LOST)
+            elif mark != keys.lies:
+                yield _outside(row, "old secret")
+        elif is_login(row.raw):
+            yield _outside(row, "new secret")
+
+    def _has_other_secret(self, row: RawRow) -> bool:
+        """Tell whether a login, or a key that was replaced before, is another one than it should be."""
+        if not (self.left.had_others(row.id) or is_login(row.raw)):
+            return False
+        keys = self.left.keys_of(row.id)
+        return keys is not None and keys.present != mark_of(row.raw)
 
     def _place_written(self, row: RawRow, before: Facts) -> float | None:
         return self.left.order.get(row.id, before.priority)

@@ -31,13 +31,13 @@ from keydeck.engine.clock import Clock
 from keydeck.engine.config import DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import StoreError
-from keydeck.engine.events import Announced, Event, Record, Signature, Written
+from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Written
 from keydeck.engine.files import Disk, make_dir, write_whole
 from keydeck.engine.history import prune
 from keydeck.engine.ledger import READER, Ledger
-from keydeck.engine.left import Left, read_left
+from keydeck.engine.left import NOTHING_LEFT, Keys, Left, read_left
 from keydeck.engine.projection import is_out_of_place, project, stamp
-from keydeck.engine.raw_rows import RawRow, raw_rows, seen_of
+from keydeck.engine.raw_rows import RawRow, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
 from keydeck.engine.standing import Standing
 from keydeck.engine.store import Transaction, WaitNotice, ignore_wait
@@ -62,14 +62,10 @@ class _Work:
     before: Mapping[str, RawRow] = field(default_factory=dict)
     """The rows before they are changed on purpose."""
     happened: int = 0
+    left: Left = NOTHING_LEFT
     spared: frozenset[str] = frozenset()
     """The pool keys whose order is left as hermes shuffled it."""
     is_healed: bool = False
-
-    @property
-    def left(self) -> Left:
-        """What the rows said otherwise than the ledger."""
-        return read_left(self.document.get(SECTION))
 
     @property
     def proj(self) -> int:
@@ -161,6 +157,7 @@ class Writer:
         """Know everything, see what strangers did, and put the rows right."""
         with self._standing.guard:
             work.filed = read_section(work.document)
+            work.left = read_left(work.document.get(SECTION))
             self._standing.open(work.filed)
             self._books.catch_up()
             if self._books.journal.is_lost():
@@ -175,14 +172,15 @@ class Writer:
             work.filed,
             proj=work.proj,
             now=now,
-            rounds=self._standing.rounds,
+            memory=self._standing.memory,
         )
         after = work.ledger.copy()
         for event in work.events:
             after.enact(event, now, after.position)
         if 0 <= now - work.left.ordered_at < ORDER_EVERY_S:
-            work.spared = shuffled(work.document, self._standing.rounds)
+            work.spared = shuffled(work.document, self._standing.memory.rounds)
         work.is_healed = project(work.document, after, spared=work.spared)
+        self._standing.memory.put_back(work.document, work.left, work.events)
         work.before = {row.id: replace(row, raw=dict(row.raw)) for row in raw_rows(work.document)}
 
     def _begin_again(self, work: _Work) -> None:
@@ -270,17 +268,28 @@ class Writer:
 
 
 def _left(work: _Work, ledger: Ledger, now: float) -> Left:
-    """Return what the rows will say otherwise than the ledger."""
-    if not work.spared:
-        return Left(ordered_at=now)
-    spared = (row for row in raw_rows(work.document) if row.pool_key in work.spared)
-    seen = ((row, seen_of(row.raw), ledger.rows.get(row.id)) for row in spared)
-    order = {
-        row.id: there.priority
-        for row, there, facts in seen
-        if facts and there.priority is not None and is_out_of_place(row, there, facts)
-    }
-    return Left(order, work.left.ordered_at)
+    """Return what the rows will say otherwise than the ledger, and which secrets they have."""
+    before, at = work.left, work.left.ordered_at if work.spared else now
+    old = {event.id for event in work.events if isinstance(event, Outside) and event.what == "old secret"}
+    order, keys = dict[str, float](), dict[str, str | list[Any]]()
+    for row in raw_rows(work.document):
+        if (mark := mark_of(row.raw)) is not None:
+            keys[row.id] = _keys(before.keys_of(row.id), mark, is_old=row.id in old).form()
+        facts = ledger.rows.get(row.id)
+        if facts and row.pool_key in work.spared:
+            there = seen_of(row.raw)
+            if there.priority is not None and is_out_of_place(row, there, facts):
+                order[row.id] = there.priority
+    return Left(order, at, keys)
+
+
+def _keys(before: Keys | None, mark: str, *, is_old: bool) -> Keys:
+    """Return which secrets a row has and had, once it is written with one of this mark."""
+    if before is None:
+        return Keys(mark)
+    if is_old or mark == before.lies:
+        return replace(before, lies=mark)
+    return before.follow(mark)
 
 
 def _store_offer(document: dict[str, Any], row: Credential) -> None:
