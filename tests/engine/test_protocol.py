@@ -40,6 +40,7 @@ from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
 from keydeck.engine.locks import hold_lock
 from keydeck.engine.pool import CredentialPool
+from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader
 
 POOL = "openrouter"
@@ -936,6 +937,87 @@ def test_rule_14_who_is_older_than_the_journal_folds_what_it_knows_and_sums_up_n
     assert used(store) == 6
     store.checkpoint()
     assert ((two / "keydeck" / "checkpoint.json").read_bytes(), (two / "auth.json").read_bytes()) == before
+
+
+@pytest.fixture
+def newers(two: Path) -> Path:
+    """Return a home that a newer version summed up last; one row is out."""
+    store = a_store(two)
+    use(store, number=3)
+    fail(store, "bbb002")
+    assert store.checkpoint()
+    head = Record(NOW, "new", 0, Header(store=store._books.ledger.store or "", min_reader=2))
+    with segment(two).open("ab") as file:
+        file.write(b"\n" + encode(head) + b"\n")
+    return two
+
+
+def summed_up(home: Path) -> tuple[bytes, Any]:
+    return (home / "keydeck" / "checkpoint.json").read_bytes(), load_whole(home)["keydeck"]
+
+
+def test_rule_14_an_act_of_an_older_version_takes_and_destroys_nothing(
+    newers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are as the operator wants them, what the newer summed up is as it was, and the newer accepts it all."""
+    before = summed_up(newers)
+    operator = Operator(HomeReader(a_home(newers), clock=FakeClock()))
+    operator.edit(POOL, "aaa001", label="renamed")
+    operator.reset(POOL, "bbb002")
+    added = str(operator.add_key(POOL, Secret("sk-new-0123456789")).credential_id)
+    operator.add_key(POOL, Secret("sk-gone-0123456789"), label="gone")
+    gone = rows_of(newers)[-1]
+    operator.remove(POOL, gone["id"])
+    late = a_store(newers)
+    use(late, number=4)
+    late.close()
+    assert summed_up(newers) == before
+    assert [row["label"] for row in rows_of(newers)] == ["renamed", "key-bbb002", "api-key-3"]
+
+    monkeypatch.setattr("keydeck.engine.writer.READER", 2)
+    rewrite(newers, [*rows_of(newers), gone])  # a stale writer
+    newer = a_store(newers)
+    assert newer.checkpoint()
+    assert summed_up(newers) != before
+    rows = {row["id"]: row for row in rows_of(newers)}
+    assert rows.keys() == {"aaa001", "bbb002", added}
+    assert (rows["aaa001"]["label"], rows["aaa001"]["request_count"]) == ("renamed", 7)
+    assert rows["bbb002"]["last_status"] is None
+    assert outside(newers).count((gone["id"], "came back")) == 1
+
+
+@pytest.mark.parametrize("where", ["A", "C"])
+def test_rule_14_what_a_newer_version_wrote_in_a_form_of_its_own_stays(two: Path, where: str) -> None:
+    """Whether it is A or C that cannot be understood: rows are written, neither of these is."""
+    sum_up(two)
+    if where == "A":
+        document = load_whole(two)
+        document["keydeck"] = {"v": 2, "all": "different"}
+        (two / "auth.json").write_text(json.dumps(document))
+    (two / "keydeck" / "checkpoint.json").write_text('{"v": 2, "all": "different"}')
+    if where == "C":
+        document = load_whole(two)
+        del document["keydeck"]
+        (two / "auth.json").write_text(json.dumps(document))
+    Operator(HomeReader(a_home(two), clock=FakeClock())).edit(POOL, "aaa001", label="renamed")
+    sum_up(two)
+    assert rows_of(two)[0]["label"] == "renamed"
+    assert load_whole(two).get("keydeck", {}).get("v") in (None, 2)
+    assert (two / "keydeck" / "checkpoint.json").read_text() == '{"v": 2, "all": "different"}'
+
+
+def test_rule_14_who_opens_later_knows_that_a_newer_version_is_at_work(
+    newers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the checkpoint, or from the next segment, whoever made that: the old header is not read again."""
+    monkeypatch.setattr("keydeck.engine.writer.READER", 2)
+    assert a_store(newers).checkpoint()
+    monkeypatch.undo()
+    store = a_store(newers)
+    assert store._books.ledger.min_reader == 2
+    store._books._rotate()
+    heads = [record.event for record in journal(newers) if isinstance(record.event, Header)]
+    assert [head.min_reader for head in heads] == [1, 2, 2]
 
 
 def test_rule_15_a_pick_waits_for_nobody_who_holds_the_lock(two: Path) -> None:

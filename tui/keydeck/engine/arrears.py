@@ -8,6 +8,8 @@ from typing import Final
 HEALTH_AFTER_S: Final = 0.5
 """So long after a change of health the rows are written, so that hermes obeys it."""
 USES_AFTER_S: Final = 30.0
+RETRY_AFTER_S: Final = 2.0
+"""So long after a try that failed, or found the lock taken, there is no other."""
 
 
 class Arrears:
@@ -18,6 +20,16 @@ class Arrears:
         """How often this process had something to tell."""
         self._health_since: float | None = None
         self._uses_since: float | None = None
+        self._not_before = 0.0
+
+    def put_off(self) -> None:
+        """Note that the rows cannot be written now."""
+        self._not_before = monotonic() + RETRY_AFTER_S
+
+    @property
+    def are_put_off(self) -> bool:
+        """Whether it is too early to try again."""
+        return monotonic() < self._not_before
 
     def owe_health(self) -> None:
         """Note that a row is in another state than it says."""

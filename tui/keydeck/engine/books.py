@@ -102,7 +102,13 @@ class Books:
     def forget(self) -> None:
         """Begin at the end of the journal: what was told so far is about other rows."""
         known = self.ledger
-        self.ledger = Ledger(known.position, writers=known.writers, gen=known.gen, store=known.store)
+        self.ledger = Ledger(
+            known.position,
+            writers=known.writers,
+            gen=known.gen,
+            store=known.store,
+            min_reader=known.min_reader,
+        )
         self._news.everything = True
         self._view = None
 
@@ -303,12 +309,12 @@ class Books:
         """
         number = max([self.ledger.position[0], *self.journal.segments()]) + 1
         store = self.ledger.store or os.urandom(8).hex()
-        self.journal.begin(number, header(store, self.writer, self._clock()))
+        self.journal.begin(number, header(store, self.writer, self._clock(), self.ledger.min_reader))
 
     def _rotate(self) -> None:
         store = self.ledger.store or os.urandom(8).hex()
         try:
-            self.journal.rotate(header(store, self.writer, self._clock()))
+            self.journal.rotate(header(store, self.writer, self._clock(), self.ledger.min_reader))
         except OSError as error:
             self.trouble = error
         self.catch_up()

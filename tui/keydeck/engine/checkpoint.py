@@ -23,8 +23,8 @@ TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
 _FACTS_FIELDS: Final = frozenset("nubsrtloz")
-_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers"})
-_A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", FIELD})
+_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
+_A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -106,6 +106,16 @@ def section(ledger: Ledger, gen: int, left: Left = NOTHING_LEFT, *, present: obj
     }
 
 
+def is_too_new(document: Mapping[str, Any], disk: Disk, folder: Path) -> bool:
+    """Tell whether A or C is of a version that this one does not understand, and must leave as it is."""
+    try:
+        beside = json.loads(read_file(disk, checkpoint_path(folder))[0])
+    except (OSError, ValueError, RecursionError):
+        beside = None
+    found = (told.get("v") for told in (document.get(SECTION), beside) if isinstance(told, dict))
+    return any(isinstance(version, int) and version > VERSION for version in found)
+
+
 def section_gen(document: Mapping[str, Any]) -> int:
     """Return A's generation; 0 if there is none."""
     told = document.get(SECTION)
@@ -131,6 +141,7 @@ def _common(ledger: Ledger) -> dict[str, Any]:
             for name, tomb in ledger.tombs.items()
         },
         "writers": ledger.writers,
+        "min_reader": ledger.min_reader,
     }
 
 
@@ -142,6 +153,7 @@ def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledge
         writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
         gen=gen,
         store=told["store"],
+        min_reader=int(told.get("min_reader", 1)),
     )
 
 

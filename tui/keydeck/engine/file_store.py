@@ -218,15 +218,15 @@ class FileStore:
     def tend(self) -> bool:
         """Tell what waits, and write the rows where that is due; False when nothing is left to do."""
         self.flush()
-        if self._is_due():
-            self.checkpoint()
+        if self._is_due() and not self.checkpoint():
+            self._arrears.put_off()
         with self._guard:
             self._tended = self._books.has_unsent or self._is_behind()
             return self._tended
 
     def _is_due(self) -> bool:
         """Tell whether it is time to write the rows, or C alone."""
-        return (
+        return not self._arrears.are_put_off and (
             self._arrears.are_due
             or self._books.bytes_since_checkpoint() >= CHECKPOINT_EVERY_BYTES
             or self._books.journal.is_lost()

@@ -254,6 +254,6 @@ class SegmentMissing(Exception):
     """The journal goes on in a segment that is not there: only a checkpoint can tell what it said."""
 
 
-def header(store: str, writer: str, at: float) -> Record:
+def header(store: str, writer: str, at: float, min_reader: int) -> Record:
     """Return the record that begins a segment of this store."""
-    return Record(at, writer, 0, Header(store=store))
+    return Record(at, writer, 0, Header(store=store, min_reader=min_reader))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, row_id
@@ -58,13 +59,19 @@ def seen_of(raw: Mapping[str, Any]) -> Seen:
 
 def mark_of(raw: Mapping[str, Any]) -> str | None:
     """Return a short one-way name of all secrets of a raw row together; None where it holds none."""
-    values = [raw.get(name) for name in SECRET_FIELDS]
-    if not any(values):
+    access, refresh, agent = map(raw.get, SECRET_FIELDS)
+    if not (access or refresh or agent):
         return None
-    import hashlib
+    told = f"{access or ''}\0{refresh or ''}\0{agent or ''}"
+    digest: str = _sha256()(told.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest[:_MARK_DIGITS]
 
-    told = "\0".join(str(value or "") for value in values)
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK_DIGITS]
+
+@cache
+def _sha256() -> Any:
+    from hashlib import sha256  # not needed by who only picks
+
+    return sha256
 
 
 def is_login(raw: Mapping[str, Any]) -> bool:

@@ -93,7 +93,9 @@ class _Judge:
         if row.id in self.ledger.tombs:
             yield from self._returned(row)
         elif before is None:
-            yield _outside(row, "added", seen=seen_of(row.raw))
+            told = self.ledger.rows.get(row.id)
+            if told is None or told.priority is None:  # else an act told of it, by who could not write A
+                yield _outside(row, "added", seen=seen_of(row.raw))
         elif self.is_old_copy:
             yield from self._put_back(row, self.ledger.rows.get(row.id, before))
         elif not self._is_as_written(row, before):

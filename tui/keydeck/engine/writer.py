@@ -21,6 +21,7 @@ from keydeck.engine.checkpoint import (
     Checkpoint,
     checkpoint_bytes,
     checkpoint_path,
+    is_too_new,
     pruned,
     read_checkpoint,
     read_section,
@@ -31,7 +32,7 @@ from keydeck.engine.clock import Clock
 from keydeck.engine.config import DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import StoreError
-from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Written
+from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Used, Written
 from keydeck.engine.files import Disk, make_dir, write_whole
 from keydeck.engine.history import prune
 from keydeck.engine.ledger import READER, Ledger
@@ -62,6 +63,8 @@ class _Work:
     before: Mapping[str, RawRow] = field(default_factory=dict)
     """The rows before they are changed on purpose."""
     happened: int = 0
+    is_newers: bool = False
+    """Whether a newer version sums up, what this one understands in part only (rule 14)."""
     left: Left = NOTHING_LEFT
     spared: frozenset[str] = frozenset()
     """The pool keys whose order is left as hermes shuffled it."""
@@ -111,7 +114,10 @@ class Writer:
             yield changes
             if changes.dirty:
                 work.events += act_events(work.before, work.document, work.next_gen)
-                self._commit(work, is_act=True)
+                if work.is_newers:
+                    self._write_rows(work)
+                else:
+                    self._commit(work, is_act=True)
 
     def checkpoint(self) -> bool:
         """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
@@ -129,8 +135,9 @@ class Writer:
             if not (self._books.journal.is_open or self._books.has_news() or self.offers):
                 return True
         self._prepare(work)
-        if work.ledger.min_reader > READER:
-            return True  # a newer version sums up what this one understands in part only
+        if work.is_newers:
+            self._settle(work)  # that version will do it
+            return True
         offers = list(self.offers.values())
         for row in offers:
             _store_offer(work.document, row)
@@ -155,16 +162,31 @@ class Writer:
 
     def _prepare(self, work: _Work) -> None:
         """Know everything, see what strangers did, and put the rows right."""
+        self._catch_up(work)
+        if not work.is_newers:
+            self._put_right(work)
+        work.before = {row.id: replace(row, raw=dict(row.raw)) for row in raw_rows(work.document)}
+
+    def _catch_up(self, work: _Work) -> None:
         with self._standing.guard:
             work.filed = read_section(work.document)
             work.left = read_left(work.document.get(SECTION))
             self._standing.open(work.filed)
             self._books.catch_up()
-            if self._books.journal.is_lost():
+            work.is_newers = self._is_newers(work)
+            if self._books.journal.is_lost() and not work.is_newers:
                 self._begin_again(work)
             self._standing.absorb()
             work.checkpoint = read_checkpoint(self._disk, self._folder, work.filed)
             work.ledger, work.happened = self._books.ledger.copy(), self._arrears.happened
+
+    def _is_newers(self, work: _Work) -> bool:
+        understood = self._books.ledger.min_reader <= READER
+        if understood and work.filed:
+            return False
+        return not understood or is_too_new(work.document, self._disk, self._folder)
+
+    def _put_right(self, work: _Work) -> None:
         now = self._clock()
         work.events = outside_events(
             work.document,
@@ -181,7 +203,6 @@ class Writer:
             work.spared = shuffled(work.document, self._standing.memory.rounds)
         work.is_healed = project(work.document, after, spared=work.spared)
         self._standing.memory.put_back(work.document, work.left, work.events)
-        work.before = {row.id: replace(row, raw=dict(row.raw)) for row in raw_rows(work.document)}
 
     def _begin_again(self, work: _Work) -> None:
         """Go on in a new segment, or in that of whoever was first, when the journal was taken away."""
@@ -242,6 +263,16 @@ class Writer:
                 self._standing.absorb()
 
         return announce
+
+    def _write_rows(self, work: _Work) -> None:
+        """Write what an act changed and nothing that is summed up: to the newer version it is a stranger's."""
+        try:
+            self._file.write(work.document, self._clock())
+        except OSError as error:
+            raise self._file.read_only(error) from error
+        with self._standing.guard:
+            self._books.tell(event for event in work.events if not isinstance(event, Used))
+            self._standing.absorb()
 
     def _write_checkpoint(self, work: _Work) -> None:
         """Write C alone."""
