@@ -156,6 +156,7 @@ class Books:
         """Go to where somebody has begun again, once the sum of what was before is there."""
         beside = read_checkpoint(self._disk, self.journal.folder)
         if beside and beside.ledger.position[0] > self.ledger.position[0]:
+            self.journal.gap = True  # what was told before is gone
             self.open(None)
 
     def _take(self, record: Record, place: Position) -> None:
@@ -295,6 +296,7 @@ class Books:
         """
         self.catch_up()
         self.begin_segment()
+        self.journal.gap = True
         self.catch_up()
 
     def sync(self) -> None:

@@ -35,6 +35,7 @@ from keydeck.engine.store import (
     ignore_wait,
 )
 from keydeck.engine.totals import Totals
+from keydeck.engine.trouble import Trouble, gravest_first, rows_unwritten
 from keydeck.engine.writer import Writer
 
 FOLDER: Final = "keydeck"
@@ -143,15 +144,11 @@ class FileStore:
         """Return requests per minute and per hour, by row."""
         return totals_now(self._disk, self._folder)
 
-    @property
-    def trouble(self) -> OSError | None:
-        """Why events wait in memory, if they do."""
-        return self._books.trouble
-
-    @property
-    def has_gap(self) -> bool:
-        """Whether part of what happened is known as a sum only, because a segment was missing."""
-        return self._books.journal.gap
+    def troubles(self) -> tuple[Trouble, ...]:
+        """Return what is wrong with the store now, the gravest first."""
+        with self._guard:
+            unwritten = self._writer.trouble
+            return gravest_first(*self._standing.troubles(), rows_unwritten(unwritten) if unwritten else None)
 
     # --- telling ---------------------------------------------------------------------------------------
 

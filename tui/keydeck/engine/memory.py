@@ -41,13 +41,14 @@ class Memory:
         """Tell whether the secrets of this mark can be put back into a row."""
         return self._tokens(row_id, mark) is not None
 
-    def put_back(self, document: Mapping[str, Any], left: Left, events: Iterable[Event]) -> None:
-        """Write the newer secrets into the rows of a document in which these events found an older one."""
+    def put_back(self, document: Mapping[str, Any], left: Left, events: Iterable[Event]) -> bool:
+        """Write newer secrets into the rows in which these events found an older one; tell whether there was one."""
         lost = {event.id for event in events if isinstance(event, Outside) and event.what == LOST}
         for row in raw_rows(document) if lost else ():
             keys = left.keys_of(row.id) if row.id in lost else None
             if keys and (tokens := self._tokens(row.id, keys.present)):
                 row.raw.update(tokens)
+        return bool(lost)
 
     def _tokens(self, row_id: str, mark: str) -> dict[str, Any] | None:
         row = self._rows.get(row_id)

@@ -16,14 +16,27 @@ from keydeck.engine.arrears import Arrears
 from keydeck.engine.books import Books
 from keydeck.engine.checkpoint import SECTION, read_checkpoint
 from keydeck.engine.clock import Clock
+from keydeck.engine.clock_watch import ClockWatch
 from keydeck.engine.events import Adopted, Event, Outside, Seen, Signature
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
-from keydeck.engine.ledger import FRESH, Facts, Ledger, met, overruled
+from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, met, overruled
 from keydeck.engine.left import read_left
 from keydeck.engine.memory import Memory
 from keydeck.engine.raw_rows import raw_rows, seen_of
-from keydeck.engine.strangers import outside_events
+from keydeck.engine.strangers import old_secrets, outside_events
+from keydeck.engine.trouble import (
+    GAP,
+    JOURNAL_GONE,
+    NEWER_VERSION,
+    OLD_COPY,
+    Trouble,
+    clock_set_back,
+    gravest_first,
+    old_secret,
+    unread,
+    untold,
+)
 
 _CHANGES_KEPT: Final = 256
 
@@ -47,6 +60,9 @@ class Standing:
         self._met_afresh = False
         self._outside: dict[str, list[Outside]] = {}
         self._foreign: str | None = None
+        self._is_old_copy = False
+        self._old_secrets: tuple[str, ...] = ()
+        self._clock_watch = ClockWatch(clock)
 
     def leave(self) -> None:
         """Close the journal; `open` starts again."""
@@ -66,7 +82,9 @@ class Standing:
     def open(self, filed: Ledger | None) -> None:
         """Start from C or A; again if A was written by somebody who could not tell of it."""
         if not self.is_open or (filed and filed.gen > self.books.ledger.gen and self._is_ours(filed)):
+            was_lost = self.books.journal.is_lost()
             self.books.open(filed)
+            self.books.journal.gap |= was_lost
             self.is_open = True
         elif self.books.has_news():
             self.books.catch_up()
@@ -85,8 +103,10 @@ class Standing:
         for event in news.announced:
             if event.prev in self._as_good and event.sig:
                 self._as_good.add(event.sig)
-        if news.written and not self.books.has_unsent:
-            self._arrears.settle()
+        if news.written:
+            self._is_old_copy = False
+            if not self.books.has_unsent:
+                self._arrears.settle()
         if news.settled:
             self._met = {name: seen for name, seen in self._met.items() if name not in news.settled}
             for name in news.settled:
@@ -98,6 +118,7 @@ class Standing:
 
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""
+        self._clock_watch.look()
         waited = self.books.has_unsent
         told = self.books.flush()
         self.absorb()
@@ -118,8 +139,11 @@ class Standing:
     def judge(self, document: Mapping[str, Any] | None, filed: Ledger | None) -> None:
         """Remember what strangers did in this file, until somebody tells it; mend secrets in the document."""
         self._met, self._met_afresh, self._outside = {}, False, {}
+        self._is_old_copy, self._old_secrets = False, ()
         if document is None:
             return
+        left = read_left(document.get(SECTION))
+        self._old_secrets = old_secrets(document, left)
         events = self._outside_events(document, filed)
         for event in events:
             if isinstance(event, Adopted):
@@ -129,7 +153,7 @@ class Standing:
             elif isinstance(event, Outside):
                 self._outside.setdefault(event.id, []).append(event)
         if self._outside:
-            self.memory.put_back(document, read_left(document.get(SECTION)), events)
+            self.memory.put_back(document, left, events)
             if self._arrears.happened:  # who only looks heals nothing
                 self._arrears.owe_health()
 
@@ -138,6 +162,7 @@ class Standing:
         is_older = (filed.gen if filed else 0) < ledger.gen
         if is_older and (beside := read_checkpoint(self._disk, self._folder)):
             proj = beside.proj
+            self._is_old_copy = (filed.gen if filed else 0) < proj and (not filed or self._is_ours(filed))
         return outside_events(document, ledger, filed, proj=proj, now=self._clock(), memory=self.memory)
 
     def hidden(self) -> frozenset[str]:
@@ -160,6 +185,29 @@ class Standing:
                 facts = ledger.tombs[row_id].facts
             facts = overruled(facts or FRESH, event, self._clock(), ledger.position)
         return replace(facts or FRESH, used=(facts or FRESH).used + waiting) if waiting else facts
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """Return what is wrong with the journal, the clock, and the rows that were read."""
+        self._clock_watch.look()
+        back_s = self._clock_watch.set_back_s
+        return gravest_first(
+            self._journal_trouble(),
+            JOURNAL_GONE if self.books.journal.is_lost() else None,
+            NEWER_VERSION if self.books.ledger.min_reader > READER else None,
+            old_secret(self._old_secrets) if self._old_secrets else None,
+            OLD_COPY if self._is_old_copy else None,
+            clock_set_back(back_s) if back_s else None,
+            GAP if self.books.journal.gap else None,
+        )
+
+    def _journal_trouble(self) -> Trouble | None:
+        if self.books.has_unsent:
+            return untold(self.books.trouble, self._folder) if self.books.trouble else None
+        self.books.trouble = None  # nobody who only looks would ever see that it is over
+        if self.is_open and self.books.has_news():
+            self.books.catch_up()
+            self.absorb()
+        return unread(self.books.trouble, self._folder) if self.books.trouble else None
 
     def changed_since(self, seen: int) -> frozenset[str] | None:
         """Return the rows that changed since `version` was `seen`, or None where everything may have."""

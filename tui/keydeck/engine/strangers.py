@@ -58,6 +58,13 @@ def outside_events(
     return events
 
 
+def old_secrets(document: Mapping[str, Any], left: Left) -> tuple[str, ...]:
+    """Return the labels of rows in which we left an older secret, not knowing the newer one."""
+    lying = {name: keys.lies for name in left.keys if (keys := left.keys_of(name)) and keys.lies}
+    rows = raw_rows(document) if lying else ()
+    return tuple(row.label for row in rows if row.id in lying and mark_of(row.raw) == lying[row.id])
+
+
 def _first_meeting(rows: Mapping[str, RawRow], ledger: Ledger, *, afresh: bool) -> list[Event]:
     known = {name: seen_of(row.raw) for name, row in rows.items() if afresh or name not in ledger.tombs}
     if afresh:

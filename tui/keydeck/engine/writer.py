@@ -31,7 +31,7 @@ from keydeck.engine.checkpoint import (
 from keydeck.engine.clock import Clock
 from keydeck.engine.config import DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S
 from keydeck.engine.credential import Credential
-from keydeck.engine.errors import StoreError
+from keydeck.engine.errors import LockBusy, StoreError
 from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Used, Written
 from keydeck.engine.files import Disk, make_dir, write_whole
 from keydeck.engine.history import prune
@@ -69,6 +69,8 @@ class _Work:
     spared: frozenset[str] = frozenset()
     """The pool keys whose order is left as hermes shuffled it."""
     is_healed: bool = False
+    renews: bool = False
+    """Whether a newer secret was put back, which no journal tells."""
 
     @property
     def proj(self) -> int:
@@ -96,6 +98,8 @@ class Writer:
         self.history_kept = (DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S)
         self.offers: dict[str, Credential] = {}
         """Rows to be stored with the next checkpoint."""
+        self.trouble: str | None = None
+        """Why the last checkpoint could not be written, if it could not."""
         self._disk, self._file, self._folder, self._clock = disk, file, folder, clock
         self._standing, self._books, self._arrears = standing, standing.books, arrears
 
@@ -123,9 +127,17 @@ class Writer:
         """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
         try:
             with self._file.locked(timeout_s=0, on_wait=ignore_wait):
-                return self._sum_up()
-        except (StoreError, OSError):
+                is_done = self._sum_up()
+        except LockBusy:
             return False
+        except StoreError as error:
+            self.trouble = error.reason
+            return False
+        except OSError as error:
+            self.trouble = self._file.read_only(error).reason
+            return False
+        self.trouble = None if is_done else self.trouble
+        return is_done
 
     def _sum_up(self) -> bool:
         work = self._begin()
@@ -202,7 +214,7 @@ class Writer:
         if 0 <= now - work.left.ordered_at < ORDER_EVERY_S:
             work.spared = shuffled(work.document, self._standing.memory.rounds)
         work.is_healed = project(work.document, after, spared=work.spared)
-        self._standing.memory.put_back(work.document, work.left, work.events)
+        work.renews = self._standing.memory.put_back(work.document, work.left, work.events)
 
     def _begin_again(self, work: _Work) -> None:
         """Go on in a new segment, or in that of whoever was first, when the journal was taken away."""
@@ -239,7 +251,10 @@ class Writer:
 
         def write_rows() -> None:
             nonlocal renamed
-            self._file.write(work.document, now, announce=None if is_act else self._announcing(work))
+            says_nothing_new = not (is_act or work.renews)
+            self._file.write(
+                work.document, now, announce=self._announcing(work) if says_nothing_new else None
+            )
             renamed = True
             with self._standing.guard:
                 self._books.send_records(records)
