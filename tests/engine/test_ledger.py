@@ -164,7 +164,12 @@ seens = st.builds(
     st.integers(0, 9),
     st.none() | st.just("x"),
     st.none() | st.integers(0, 5),
-    st.builds(Status, st.sampled_from([None, "exhausted", "dead"]), st.floats(NOW - 99, NOW + 99)),
+    st.builds(
+        Status,
+        st.sampled_from([None, "exhausted", "dead"]),
+        st.floats(NOW - 99, NOW + 99),
+        until=st.none() | st.floats(NOW, NOW + 99),
+    ),
 )
 happenings: st.SearchStrategy[Event] = st.one_of(
     st.builds(Used, counts=st.dictionaries(rows, st.integers(1, 5), min_size=1)),

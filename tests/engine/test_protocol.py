@@ -21,6 +21,7 @@ from fakes import (
     FakeClock,
     a_home,
     a_key,
+    a_login,
     a_pool,
     benched,
     in_another_process,
@@ -39,7 +40,9 @@ from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
 from keydeck.engine.locks import hold_lock
 from keydeck.engine.pool import CredentialPool
+from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader
+from keydeck.engine.store import Store
 
 POOL = "openrouter"
 
@@ -84,6 +87,10 @@ def journal(home: Path) -> list[Record]:
         for line in path.read_bytes().split(b"\n")
     )
     return [record for line in lines if (record := decode(line))]
+
+
+def troubles(store: Store) -> list[str]:
+    return [each.kind.value for each in store.troubles()]
 
 
 def outside(home: Path) -> list[tuple[str, str]]:
@@ -178,15 +185,15 @@ def test_rule_3_a_missing_segment_leaves_the_state_exact_and_the_history_with_a_
     sleeper, store = a_store(two), a_store(two)
     use(store)
     sleeper.poll()
+    assert sleeper.troubles() == ()
     for _ in range(2):
         store._books._rotate()
         use(store, number=3)
     assert store.checkpoint()
     store._books.journal.remove_before(3)
     assert not segment(two, 2).exists()
-    assert not sleeper.has_gap
     assert used(sleeper) == 7
-    assert sleeper.has_gap
+    assert troubles(sleeper) == ["gap"]
     use(store)
     assert used(sleeper) == 8
 
@@ -394,6 +401,124 @@ def test_rule_8_rows_that_cannot_carry_a_stamp_are_judged_by_their_counts(home: 
     assert outside(home) == [("aaa001", "lost cooldown, count")]
 
 
+def with_key(home: Path, **fields: Any) -> None:
+    """Give the first row other fields, as an act of ours."""
+    with FileStore(a_home(home), clock=FakeClock()).transaction() as change:
+        change.update_row(POOL, rows_of(home)[0]["id"], fields)
+
+
+def nowhere_but_in_the_row(home: Path, *secrets: str) -> bool:
+    """Tell whether none of these is in our files, nor in our section."""
+    files = [path for path in (home / "keydeck").glob("*") if path.is_file()]
+    told = [json.dumps(load_whole(home)["keydeck"]), *(path.read_text() for path in files)]
+    return not any(secret in each for secret in secrets for each in told)
+
+
+def key_used(pool: CredentialPool) -> str:
+    row = pool.select()
+    return row.runtime_api_key if row else ""
+
+
+@pytest.fixture
+def replaced(two: Path) -> list[dict[str, Any]]:
+    """Return the rows as hermes had loaded them before we gave the first one another key."""
+    sum_up(two)
+    loaded = rows_of(two)
+    with_key(two, access_token="sk-the-new-one")
+    return loaded
+
+
+def test_rule_8_an_old_key_that_comes_back_is_replaced_by_the_newer(
+    two: Path, replaced: list[dict[str, Any]]
+) -> None:
+    """By whoever still knows it, whose pools never use the old one; it is told once, and no file of ours holds it."""
+    pool, other = a_pool(two), a_pool(two)
+    assert key_used(pool) == "sk-the-new-one"
+    rewrite(two, replaced)
+    assert key_used(pool) == key_used(other) == "sk-the-new-one"
+    for each in (pool, other):
+        assert each.flush()
+        assert each._store.checkpoint()
+    assert rows_of(two)[0]["access_token"] == "sk-the-new-one"
+    assert outside(two) == [("aaa001", "lost secret")]
+    assert nowhere_but_in_the_row(two, "sk-the-new-one", "sk-test-aaa001-secret")
+
+
+def test_rule_8_an_old_key_that_nobody_can_replace_is_named_once(
+    two: Path, replaced: list[dict[str, Any]]
+) -> None:
+    """It stays, as the file is all there is; who knows the newer one puts it back when it comes along."""
+    running = a_pool(two)
+    rewrite(two, replaced)
+    for _ in range(2):
+        sum_up(two)
+        assert rows_of(two)[0]["access_token"] == "sk-test-aaa001-secret"
+    assert outside(two) == [("aaa001", "old secret")]
+    assert key_used(running) == "sk-the-new-one"
+    running.close()
+    assert rows_of(two)[0]["access_token"] == "sk-the-new-one"
+    sum_up(two)
+    assert outside(two) == [("aaa001", "old secret"), ("aaa001", "lost secret")]
+
+
+@pytest.mark.usefixtures("replaced")
+def test_rule_8_an_old_key_that_somebody_put_back_on_purpose_stays(two: Path) -> None:
+    """Whoever wrote it had seen the newer one."""
+    pool = a_pool(two)
+    assert key_used(pool) == "sk-the-new-one"
+    rows = rows_of(two)
+    rows[0]["access_token"] = "sk-test-aaa001-secret"
+    rewrite(two, rows)
+    assert key_used(pool) == "sk-test-aaa001-secret"
+    pool.close()
+    assert rows_of(two)[0]["access_token"] == "sk-test-aaa001-secret"
+    assert outside(two) == []
+
+
+def a_pair(number: int) -> dict[str, Any]:
+    return {
+        "access_token": f"oauth-access-{number}",
+        "refresh_token": f"oauth-refresh-{number}",
+        "expires_at_ms": int((NOW + 3600 + number) * 1000),
+    }
+
+
+def pair_in(home: Path) -> int:
+    (row,) = rows_of(home)
+    assert row["refresh_token"].removeprefix("oauth-refresh-") == row["access_token"].removeprefix(
+        "oauth-access-"
+    )
+    number = int(row["access_token"][-1])
+    assert row["expires_at_ms"] == a_pair(number)["expires_at_ms"]
+    return number
+
+
+def test_rule_8_a_login_that_hermes_renewed_is_never_renewed_backwards(home: Path) -> None:
+    """By who had seen our last writing or not: a pair we never saw is newer, one it had before is older."""
+    write_store(home, {POOL: [a_login("log001", **a_pair(1))]})
+    sum_up(home)
+    loaded = rows_of(home)  # stamped, and soon out of date
+    pool = a_pool(home)
+    for number, base in ((2, rows_of(home)), (3, loaded)):
+        rewrite(home, [{**base[0], **a_pair(number)}])
+        assert key_used(pool) == f"oauth-access-{number}"
+        assert pool.flush()
+        assert pool._store.checkpoint()
+        assert pair_in(home) == number
+    for number in (1, 2):
+        rewrite(home, [{**loaded[0], **a_pair(number)}])
+        assert key_used(pool) == "oauth-access-3"
+        assert pool.flush()
+        assert pool._store.checkpoint()
+        assert pair_in(home) == 3
+    told = [what for _, what in outside(home)]
+    assert told.count("new secret") == 2
+    assert told.count("lost secret") == 2
+    assert nowhere_but_in_the_row(
+        home, *(f"oauth-{kind}-{n}" for kind in ("access", "refresh") for n in (1, 2, 3))
+    )
+
+
 def test_rule_9_a_removed_row_that_comes_back_is_removed_again(two: Path) -> None:
     """By a stale writer, with the same secret; it is told once, and no pool picks it meanwhile."""
     loaded = rows_of(two)
@@ -450,24 +575,103 @@ def test_rule_9_a_copy_from_before_keydeck_is_an_old_copy_too(two: Path) -> None
     assert rows_of(two)[0]["request_count"] == 3
 
 
-def test_rule_10_the_operators_order_survives_hermes_round_robin(two: Path) -> None:
-    """We go on in our order, and write it back once a minute at most."""
+@pytest.fixture
+def round_robin(two: Path) -> Path:
+    """Return a home with two keys that was written once, and whose pool hermes goes round in."""
+    (two / "config.yaml").write_text("credential_pool_strategies: {openrouter: round_robin}\n")
+    with a_pool(two) as pool:
+        pool.select()
+    return two
+
+
+def with_priorities(home: Path, *priorities: float) -> None:
+    rows = rows_of(home)
+    for row, priority in zip(rows, priorities, strict=True):
+        row["priority"] = priority
+    rewrite(home, rows)
+
+
+def order_in(home: Path) -> list[float]:
+    return [row["priority"] for row in rows_of(home)]
+
+
+def order_seen(home: Path) -> list[str]:
+    return [row.id for row in a_pool(home).entries()]
+
+
+def sum_up(home: Path, clock: FakeClock | None = None) -> None:
+    """Sum up as a program does that knows config.yaml."""
+    reader = HomeReader(a_home(home), clock=clock or FakeClock())
+    reader.read()
+    use(reader.store, "bbb002")  # type: ignore[arg-type]
+    assert reader.store.checkpoint()
+    reader.close()
+
+
+def test_rule_10_the_operators_order_survives_hermes_round_robin(round_robin: Path) -> None:
+    """We go on in our order, write it back once a minute at most, whoever does it, and tell nothing of it."""
     clock = FakeClock()
-    store = a_store(two, clock=clock)
-    use(store)
-    assert store.checkpoint()
     for minute in range(2):
-        rows = rows_of(two)
-        rows[0]["priority"], rows[1]["priority"] = 1, 0
-        rewrite(two, rows)
-        assert [row.id for row in a_pool(two).entries()] == ["aaa001", "bbb002"]
-        use(store)
-        assert store.checkpoint()
-        assert [row["priority"] for row in rows_of(two)] == [1, 0]
+        with_priorities(round_robin, 1, 0)
+        assert order_seen(round_robin) == ["aaa001", "bbb002"]
+        for _ in range(2):
+            sum_up(round_robin, clock)
+            assert order_in(round_robin) == [1, 0]
         clock.forward(61)
-        use(store)
-        assert store.checkpoint()
-        assert [row["priority"] for row in rows_of(two)] == [0, 1], minute
+        sum_up(round_robin, clock)
+        assert order_in(round_robin) == [0, 1], minute
+    assert outside(round_robin) == []
+
+
+@pytest.mark.parametrize("strategy", ["fill_first", "least_used"])
+def test_rule_10_an_order_that_somebody_set_by_hand_is_obeyed(two: Path, strategy: str) -> None:
+    """Where nobody goes round: at the next pick, in every process, told once and never reverted."""
+    (two / "config.yaml").write_text(f"credential_pool_strategies: {{openrouter: {strategy}}}\n")
+    with a_pool(two) as pool:
+        pool.select()
+    running = a_pool(two)
+    with_priorities(two, 1, 0)
+    assert [row.id for row in running.entries()] == order_seen(two) == ["bbb002", "aaa001"]
+    clock = FakeClock()
+    for _ in range(2):
+        clock.forward(61)
+        sum_up(two, clock)
+        assert order_in(two) == [1, 0]
+    assert outside(two) == [("aaa001", "moved"), ("bbb002", "moved")]
+    assert order_seen(two) == ["bbb002", "aaa001"]
+
+
+def test_rule_10_numbers_that_no_round_leaves_are_somebodys_wish(round_robin: Path) -> None:
+    """Even in a pool in which hermes goes round."""
+    with_priorities(round_robin, 50, 1)
+    assert order_seen(round_robin) == ["bbb002", "aaa001"]
+    sum_up(round_robin)
+    assert order_in(round_robin) == [50, 1]
+    assert outside(round_robin) == [("aaa001", "moved")]
+
+
+def test_rule_10_what_a_round_left_is_no_wish_once_the_strategy_is_another(round_robin: Path) -> None:
+    """It was written with our stamp and not put back yet: the operator's order is."""
+    with_priorities(round_robin, 1, 0)
+    sum_up(round_robin)
+    (round_robin / "config.yaml").write_text("credential_pool_strategies: {openrouter: fill_first}\n")
+    assert order_seen(round_robin) == ["aaa001", "bbb002"]
+    sum_up(round_robin)
+    assert order_in(round_robin) == [0, 1]
+    assert outside(round_robin) == []
+
+
+def test_rule_10_an_old_order_that_comes_back_is_lost_and_put_right_at_once(two: Path) -> None:
+    """A stale writer had not seen the operator's move, in a pool in which nobody goes round."""
+    sum_up(two)
+    loaded = rows_of(two)
+    Operator(HomeReader(a_home(two), clock=FakeClock())).move(POOL, "bbb002", 0)
+    order = order_in(two)
+    rewrite(two, loaded)
+    assert order_seen(two) == ["bbb002", "aaa001"]
+    sum_up(two)
+    assert order_in(two) == order
+    assert outside(two) == [("aaa001", "lost place"), ("bbb002", "lost place")]
 
 
 # --- 11 and 12: time and forks -----------------------------------------------------------------------------
@@ -611,11 +815,11 @@ def test_rule_13_selection_and_failures_go_on_in_memory_and_are_told_later(two: 
     assert following.id == "bbb002"
     assert not pool.flush()
     assert not pool._store.checkpoint()
-    assert isinstance(pool._store.trouble, OSError)  # type: ignore[attr-defined]
+    assert "untold" in troubles(pool._store)
     assert "keydeck" not in load_whole(two)
     disk.heal()
     assert pool.flush()
-    assert pool._store.trouble is None  # type: ignore[attr-defined]
+    assert troubles(pool._store) == []
     store = a_store(two)
     assert (used(store), used(store, "bbb002"), is_benched(store)) == (1, 1, True)
 
@@ -738,6 +942,87 @@ def test_rule_14_who_is_older_than_the_journal_folds_what_it_knows_and_sums_up_n
     assert used(store) == 6
     store.checkpoint()
     assert ((two / "keydeck" / "checkpoint.json").read_bytes(), (two / "auth.json").read_bytes()) == before
+
+
+@pytest.fixture
+def newers(two: Path) -> Path:
+    """Return a home that a newer version summed up last; one row is out."""
+    store = a_store(two)
+    use(store, number=3)
+    fail(store, "bbb002")
+    assert store.checkpoint()
+    head = Record(NOW, "new", 0, Header(store=store._books.ledger.store or "", min_reader=2))
+    with segment(two).open("ab") as file:
+        file.write(b"\n" + encode(head) + b"\n")
+    return two
+
+
+def summed_up(home: Path) -> tuple[bytes, Any]:
+    return (home / "keydeck" / "checkpoint.json").read_bytes(), load_whole(home)["keydeck"]
+
+
+def test_rule_14_an_act_of_an_older_version_takes_and_destroys_nothing(
+    newers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are as the operator wants them, what the newer summed up is as it was, and the newer accepts it all."""
+    before = summed_up(newers)
+    operator = Operator(HomeReader(a_home(newers), clock=FakeClock()))
+    operator.edit(POOL, "aaa001", label="renamed")
+    operator.reset(POOL, "bbb002")
+    added = str(operator.add_key(POOL, Secret("sk-new-0123456789")).credential_id)
+    operator.add_key(POOL, Secret("sk-gone-0123456789"), label="gone")
+    gone = rows_of(newers)[-1]
+    operator.remove(POOL, gone["id"])
+    late = a_store(newers)
+    use(late, number=4)
+    late.close()
+    assert summed_up(newers) == before
+    assert [row["label"] for row in rows_of(newers)] == ["renamed", "key-bbb002", "api-key-3"]
+
+    monkeypatch.setattr("keydeck.engine.writer.READER", 2)
+    rewrite(newers, [*rows_of(newers), gone])  # a stale writer
+    newer = a_store(newers)
+    assert newer.checkpoint()
+    assert summed_up(newers) != before
+    rows = {row["id"]: row for row in rows_of(newers)}
+    assert rows.keys() == {"aaa001", "bbb002", added}
+    assert (rows["aaa001"]["label"], rows["aaa001"]["request_count"]) == ("renamed", 7)
+    assert rows["bbb002"]["last_status"] is None
+    assert outside(newers).count((gone["id"], "came back")) == 1
+
+
+@pytest.mark.parametrize("where", ["A", "C"])
+def test_rule_14_what_a_newer_version_wrote_in_a_form_of_its_own_stays(two: Path, where: str) -> None:
+    """Whether it is A or C that cannot be understood: rows are written, neither of these is."""
+    sum_up(two)
+    if where == "A":
+        document = load_whole(two)
+        document["keydeck"] = {"v": 2, "all": "different"}
+        (two / "auth.json").write_text(json.dumps(document))
+    (two / "keydeck" / "checkpoint.json").write_text('{"v": 2, "all": "different"}')
+    if where == "C":
+        document = load_whole(two)
+        del document["keydeck"]
+        (two / "auth.json").write_text(json.dumps(document))
+    Operator(HomeReader(a_home(two), clock=FakeClock())).edit(POOL, "aaa001", label="renamed")
+    sum_up(two)
+    assert rows_of(two)[0]["label"] == "renamed"
+    assert load_whole(two).get("keydeck", {}).get("v") in (None, 2)
+    assert (two / "keydeck" / "checkpoint.json").read_text() == '{"v": 2, "all": "different"}'
+
+
+def test_rule_14_who_opens_later_knows_that_a_newer_version_is_at_work(
+    newers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the checkpoint, or from the next segment, whoever made that: the old header is not read again."""
+    monkeypatch.setattr("keydeck.engine.writer.READER", 2)
+    assert a_store(newers).checkpoint()
+    monkeypatch.undo()
+    store = a_store(newers)
+    assert store._books.ledger.min_reader == 2
+    store._books._rotate()
+    heads = [record.event for record in journal(newers) if isinstance(record.event, Header)]
+    assert [head.min_reader for head in heads] == [1, 2, 2]
 
 
 def test_rule_15_a_pick_waits_for_nobody_who_holds_the_lock(two: Path) -> None:

@@ -102,7 +102,13 @@ class Books:
     def forget(self) -> None:
         """Begin at the end of the journal: what was told so far is about other rows."""
         known = self.ledger
-        self.ledger = Ledger(known.position, writers=known.writers, gen=known.gen, store=known.store)
+        self.ledger = Ledger(
+            known.position,
+            writers=known.writers,
+            gen=known.gen,
+            store=known.store,
+            min_reader=known.min_reader,
+        )
         self._news.everything = True
         self._view = None
 
@@ -150,6 +156,7 @@ class Books:
         """Go to where somebody has begun again, once the sum of what was before is there."""
         beside = read_checkpoint(self._disk, self.journal.folder)
         if beside and beside.ledger.position[0] > self.ledger.position[0]:
+            self.journal.gap = True  # what was told before is gone
             self.open(None)
 
     def _take(self, record: Record, place: Position) -> None:
@@ -289,6 +296,7 @@ class Books:
         """
         self.catch_up()
         self.begin_segment()
+        self.journal.gap = True
         self.catch_up()
 
     def sync(self) -> None:
@@ -303,12 +311,12 @@ class Books:
         """
         number = max([self.ledger.position[0], *self.journal.segments()]) + 1
         store = self.ledger.store or os.urandom(8).hex()
-        self.journal.begin(number, header(store, self.writer, self._clock()))
+        self.journal.begin(number, header(store, self.writer, self._clock(), self.ledger.min_reader))
 
     def _rotate(self) -> None:
         store = self.ledger.store or os.urandom(8).hex()
         try:
-            self.journal.rotate(header(store, self.writer, self._clock()))
+            self.journal.rotate(header(store, self.writer, self._clock(), self.ledger.min_reader))
         except OSError as error:
             self.trouble = error
         self.catch_up()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
+from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
 
 SECTION: Final = "keydeck"
 VERSION: Final = 1
@@ -22,7 +23,8 @@ TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
 _FACTS_FIELDS: Final = frozenset("nubsrtloz")
-_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers"})
+_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
+_A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -85,9 +87,33 @@ def read_section(document: Mapping[str, Any]) -> Ledger | None:
         return None
 
 
-def section(ledger: Ledger, gen: int) -> dict[str, Any]:
-    """Return A. The state is one string: as an object it would be spread over a line for every number."""
-    return {**_common(ledger), "gen": gen, "state": _dump(_rows_form(ledger))}
+def section(ledger: Ledger, gen: int, left: Left = NOTHING_LEFT, *, present: object = None) -> dict[str, Any]:
+    """Return A. The state is one string: as an object it would be spread over a line for every number.
+
+    Args:
+        ledger: what is known.
+        gen: the generation of auth.json that is written.
+        left: what the rows say otherwise.
+        present: A as it is; what is not ours in it is kept.
+    """
+    kept = present if isinstance(present, dict) else {}
+    return {
+        **{name: value for name, value in kept.items() if name not in _A_FIELDS},
+        **_common(ledger),
+        "gen": gen,
+        "state": _dump(_rows_form(ledger)),
+        FIELD: left_form(left),
+    }
+
+
+def is_too_new(document: Mapping[str, Any], disk: Disk, folder: Path) -> bool:
+    """Tell whether A or C is of a version that this one does not understand, and must leave as it is."""
+    try:
+        beside = json.loads(read_file(disk, checkpoint_path(folder))[0])
+    except (OSError, ValueError, RecursionError):
+        beside = None
+    found = (told.get("v") for told in (document.get(SECTION), beside) if isinstance(told, dict))
+    return any(isinstance(version, int) and version > VERSION for version in found)
 
 
 def section_gen(document: Mapping[str, Any]) -> int:
@@ -115,6 +141,7 @@ def _common(ledger: Ledger) -> dict[str, Any]:
             for name, tomb in ledger.tombs.items()
         },
         "writers": ledger.writers,
+        "min_reader": ledger.min_reader,
     }
 
 
@@ -126,6 +153,7 @@ def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledge
         writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
         gen=gen,
         store=told["store"],
+        min_reader=int(told.get("min_reader", 1)),
     )
 
 

@@ -182,8 +182,8 @@ class Outside(Event):
     provider: str
     label: str
     what: str
-    """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``;
-    ``lost …`` for what is healed;
+    """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``, ``moved``;
+    ``lost …`` for what is healed; ``old secret`` for one that could not be, ``new secret`` for a renewed login;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
     count: int = 0
     """Requests that the other program counted."""

@@ -37,6 +37,7 @@ class Journal:
         self._written: tuple[bytes, Record | None] = (b"", None)
         self._links = 1
         self._may_append = False
+        self._refusal = 0
         self._looked_at = -1
 
     def path(self, segment: int) -> Path:
@@ -169,8 +170,9 @@ class Journal:
             fd, self._may_append = self._disk.open_append(self.path(segment)), True
         except FileNotFoundError:
             return None
-        except OSError:  # what may not be written can be read
+        except OSError as error:  # what may not be written can be read
             fd, self._may_append = self._disk.open_read(self.path(segment)), False
+            self._refusal = error.errno or errno.EACCES
         return fd
 
     # --- writing ---------------------------------------------------------------------------------------
@@ -194,6 +196,8 @@ class Journal:
         """
         if not self._may_append:
             self.go_to(self.position)  # perhaps it may be written by now
+        if self._refusal and not self._may_append:
+            raise OSError(self._refusal, os.strerror(self._refusal))
         line = encode(record)
         self._written = (line, record)
         if self._disk.write(self._must_be_open(), b"\n" + line + b"\n") != len(line) + 2:
@@ -254,6 +258,6 @@ class SegmentMissing(Exception):
     """The journal goes on in a segment that is not there: only a checkpoint can tell what it said."""
 
 
-def header(store: str, writer: str, at: float) -> Record:
+def header(store: str, writer: str, at: float, min_reader: int) -> Record:
     """Return the record that begins a segment of this store."""
-    return Record(at, writer, 0, Header(store=store))
+    return Record(at, writer, 0, Header(store=store, min_reader=min_reader))

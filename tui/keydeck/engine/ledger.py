@@ -285,6 +285,8 @@ def overruled(facts: Facts, event: Outside, at: float, place: Position) -> Facts
         return _cleared(facts, at, place)
     if event.what == "renamed":
         return replace(facts, label=event.label)
+    if event.what == "moved" and event.seen:
+        return replace(facts, priority=event.seen.priority)
     return facts
 
 

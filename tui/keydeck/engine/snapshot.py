@@ -156,10 +156,10 @@ class HomeReader:
 
     def read(self) -> HomeSnapshot:
         """Look at everything now; troubles are told in the snapshot, never raised."""
+        env = self.env()
+        config, config_trouble = self._read_config(env)  # first: the store must know who shuffles its rows
         stored, trouble = self._read_store()
         root = self._read_root()
-        env = self.env()
-        config, config_trouble = self._read_config(env)
         scene = Scene(
             self.home,
             self.around,
@@ -228,6 +228,7 @@ class HomeReader:
         try:
             self._good_config = read_config(self.home, env, self.disk)
             self.store.keep_history(self._good_config.history_bytes, self._good_config.history_s)
+            self.store.keep_strategies(self._good_config.strategies)
         except ConfigError as error:
             return self._good_config, error
         return self._good_config, None

@@ -22,6 +22,7 @@ from keydeck.engine.events import Event, Position, Record
 from keydeck.engine.home import Home
 from keydeck.engine.ledger import Facts
 from keydeck.engine.totals import Totals
+from keydeck.engine.trouble import Trouble
 
 LOCK_TIMEOUT_S: Final = 15.0
 """How long hermes and we wait for the lock, in seconds (hermes-pool 1.9)."""
@@ -135,6 +136,15 @@ class Store(Protocol):
 
     def keep_history(self, size: int, seconds: float) -> None:
         """Keep so many bytes of what happened, for so many seconds."""
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """Return what is wrong with the store now, the gravest first, each in a line for the operator.
+
+        Picks go on meanwhile. What makes the store unreadable is raised by `snapshot`.
+        """
+
+    def keep_strategies(self, strategies: Mapping[str, str]) -> None:
+        """Note how hermes chooses, by pool key: one that goes round shuffles the rows without meaning it."""
 
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""

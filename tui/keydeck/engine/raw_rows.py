@@ -1,0 +1,108 @@
+"""The rows of auth.json as they lie there, and what matters of each. No secret goes further than from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, row_id
+from keydeck.engine.events import Seen, Status
+from keydeck.engine.providers import canonical
+from keydeck.engine.redact import Scrubber
+from keydeck.engine.reset_times import parse_time
+from keydeck.engine.secret import Secret
+
+CLEAN: Final = Status()
+_LONGEST_MESSAGE: Final = 2000
+# Enough to tell a row's few secrets from each other, and few enough for thousands of rows.
+_MARK_DIGITS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A row of the file with the names it goes by."""
+
+    id: str
+    provider: str
+    pool_key: str
+    """The key of its pool in the file: an alias of the provider, or the same."""
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """Its label, for whoever reads of it."""
+        return _label(self.raw) or self.id
+
+
+def raw_rows(document: Mapping[str, Any]) -> Iterator[RawRow]:
+    """Yield every row of a document that is an object with an id of its own."""
+    pools = document.get("credential_pool")
+    for pool_key, raws in pools.items() if isinstance(pools, dict) else ():
+        provider = canonical(pool_key)
+        for raw in raws if isinstance(raws, list) else ():
+            if isinstance(raw, dict):
+                yield RawRow(row_id(pool_key, raw), provider, pool_key, raw)
+
+
+def seen_of(raw: Mapping[str, Any]) -> Seen:
+    """Return what matters of a raw row."""
+    used, priority = raw.get("request_count"), raw.get("priority")
+    return Seen(
+        used if type(used) is int and used > 0 else 0,
+        _label(raw),
+        priority if type(priority) in (int, float) else None,
+        status_of(raw),
+    )
+
+
+def mark_of(raw: Mapping[str, Any]) -> str | None:
+    """Return a short one-way name of all secrets of a raw row together; None where it holds none."""
+    access, refresh, agent = map(raw.get, SECRET_FIELDS)
+    if not (access or refresh or agent):
+        return None
+    told = f"{access or ''}\0{refresh or ''}\0{agent or ''}"
+    digest: str = _sha256()(told.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest[:_MARK_DIGITS]
+
+
+@cache
+def _sha256() -> Any:
+    from hashlib import sha256  # not needed by who only picks
+
+    return sha256
+
+
+def is_login(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a raw row's secret is renewed all the time."""
+    return bool(raw.get("refresh_token") or raw.get("agent_key"))
+
+
+def status_of(raw: Mapping[str, Any]) -> Status:
+    """Return a raw row's status fields; the clean status for one that was never out or is well again."""
+    if raw.get("last_status") not in ("exhausted", "dead"):
+        return CLEAN
+    status, at, code, reason, message, until = (raw.get(name) for name in STATUS_FIELDS)
+    scrub = Scrubber([Secret(value) for value in _secrets(raw)]).scrub
+    return Status(
+        str(status),
+        parse_time(at),
+        code if type(code) is int else None,
+        scrub(reason) if isinstance(reason, str) else None,
+        scrub(message)[:_LONGEST_MESSAGE] if isinstance(message, str) else None,
+        parse_time(until),
+    )
+
+
+def _label(raw: Mapping[str, Any]) -> str | None:
+    """Return the label, unless it repeats a secret: the journal holds none."""
+    label = raw.get("label")
+    if not isinstance(label, str) or any(value in label for value in _secrets(raw)):
+        return None
+    return label
+
+
+def _secrets(raw: Mapping[str, Any]) -> list[str]:
+    values = (raw.get(name) for name in SECRET_FIELDS)
+    return [value for value in values if isinstance(value, str) and value]
