@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -190,7 +189,7 @@ class FileStore:
                 if event.what == "restored" and row_id in self._books.ledger.tombs:
                     facts = self._books.ledger.tombs[row_id].facts
                 facts = overruled(facts or FRESH, event, self._clock(), place)
-            return replace(facts or FRESH, used=(facts or FRESH).used + waiting) if waiting else facts
+            return (facts or FRESH)._replace(used=(facts or FRESH).used + waiting) if waiting else facts
 
     def position(self) -> Position:
         """Return up to where the journal is known."""
