@@ -174,8 +174,8 @@ def _succeeded(ledger: Ledger, event: Succeeded, at: float, place: Position) -> 
 
 
 def _proven(facts: Facts, at: float, granted: Position) -> Facts:
-    if facts.bench is not None and facts.bench.place >= granted:
-        return facts
+    if facts.bench is None or facts.bench.place >= granted:
+        return facts  # what it had to end is told of later, if ever: it is no news of this row's health
     return facts._replace(bench=None, streak=0, told_at=at)
 
 
