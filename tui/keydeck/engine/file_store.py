@@ -258,6 +258,7 @@ class FileStore:
             self._books.journal.leave()
             self._hold(None)
             self._is_open, self._tended, self._seen = False, False, None
+            self._bump(None)  # whoever goes on opens it again
 
     def after_fork(self) -> None:
         """Be a writer of its own in a child; what the parent gathered is the parent's to tell."""
