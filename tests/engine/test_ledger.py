@@ -89,6 +89,14 @@ def test_a_success_ends_earlier_benches_only() -> None:
     assert benched(told(Succeeded(ids=("aaa001",), provider="openrouter", granted=(1, 90)), ledger=failed))
 
 
+def test_a_success_with_nothing_to_end_does_not_outdate_what_comes_from_outside() -> None:
+    """A bench that another program wrote before the success was told, and that is noticed after it, is taken."""
+    proven = told(Succeeded(ids=("aaa001",), provider="openrouter", granted=(1, 5)))
+    seen = Seen(status=Status("exhausted", NOW - 9, 402))
+    bench = Outside(id="aaa001", provider="openrouter", label="x", what="benched", seen=seen)
+    assert benched(told(bench, ledger=proven))
+
+
 def test_a_failure_that_started_before_the_present_bench_adds_no_streak() -> None:
     """Ten requests under way when the first fails are one failure, not ten."""
     first = told(a_failure(granted=(1, 10)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -338,13 +338,16 @@ def _why_bad(raw: Any) -> str | None:
 def _parse(
     provider: str, pool_key: str, identity: str, raw: dict[str, Any], *, inherited: bool
 ) -> Credential:
-    fields: dict[str, Any] = {name: value for name in _TEXT_FIELDS if isinstance(value := raw.get(name), str)}
-    for name in SECRET_FIELDS:
-        if isinstance(value := raw.get(name), str) and value:
-            fields[name] = Secret(value)
-    for name in _TIME_FIELDS:
-        if (value := raw.get(name)) is not None:
-            fields[name] = parse_time(value)
+    # A pool may have thousands of rows: one walk over what is there, and most fields are null.
+    fields: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in raw.items():
+        form = _FORMS.get(name)
+        if form is not None:
+            if value is not None and (told := form(value)) is not None:
+                fields[name] = told
+        elif name not in _OWN_FIELDS:
+            extra[name] = Secret(value) if _is_secret(name, value) else value
     source = raw.get("source", "manual")
     token = raw.get("access_token")
     auth_type = raw.get("auth_type", "api_key")
@@ -357,24 +360,23 @@ def _parse(
         auth_type=auth_type,
         priority=raw.get("priority", 0),
         source=source,
-        last_error_code=_whole(raw.get("last_error_code")),
-        expires_at_ms=_number(raw.get("expires_at_ms")),
-        request_count=_whole(raw.get("request_count")) or 0,
-        extra={} if raw.keys() <= _OWN_FIELDS else _extra(raw),
+        extra=extra,
         stored_under=pool_key,
         inherited=inherited,
         **fields,
     )
 
 
-def _extra(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that are not ours; most rows have none, and a pool may have thousands."""
-    return {
-        key: Secret(value) if isinstance(value, str) and value and is_secret_key(key) else value
-        for key in raw
-        if key not in _OWN_FIELDS
-        for value in (raw[key],)
-    }
+def _is_secret(name: str, value: Any) -> bool:
+    return isinstance(value, str) and value != "" and is_secret_key(name)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _secret(value: Any) -> Secret | None:
+    return Secret(value) if isinstance(value, str) and value else None
 
 
 def _number(value: Any) -> float | None:
@@ -386,3 +388,13 @@ def _number(value: Any) -> float | None:
 def _whole(value: Any) -> int | None:
     number = _number(value)
     return None if number is None else max(int(number), 0)
+
+
+_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(_TEXT_FIELDS, _text),
+    **dict.fromkeys(SECRET_FIELDS, _secret),
+    **dict.fromkeys(_TIME_FIELDS, parse_time),
+    **dict.fromkeys(("last_error_code", "request_count"), _whole),
+    "expires_at_ms": _number,
+}
+"""How each field of its own name is read; None says nothing."""

@@ -243,6 +243,7 @@ class FileStore:
             self._standing.leave()
             self._file.let_go()
             self._tended, self._seen = False, None
+            self._standing.bump(None)  # whoever goes on opens it again
 
     def after_fork(self) -> None:
         """Be a writer of its own in a child; what the parent gathered is the parent's to tell."""

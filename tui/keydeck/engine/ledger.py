@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.events import (
     START,
@@ -49,8 +50,7 @@ class Bench:
     place: Position = START
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of one row. Times are epoch seconds."""
 
     used: int = 0
@@ -68,7 +68,7 @@ class Facts:
     priority: float | None = None
     paused: float | None = None
     """Until when the operator took it out; infinity for good."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
 
@@ -146,7 +146,7 @@ def apply(ledger: Ledger, record: Record, place: Position) -> Ledger:
 
 
 def _sent(facts: Facts, number: int, place: Position) -> Facts:
-    return replace(facts, used=facts.used + number, used_at=place)
+    return facts._replace(used=facts.used + number, used_at=place)
 
 
 def _failed(ledger: Ledger, event: Failed, at: float, place: Position) -> Iterable[str]:
@@ -164,7 +164,7 @@ def _benched(facts: Facts, bench: Bench, granted: Position) -> Facts:
     # A failure that started before the present bench is one more of the same, not another one in a row.
     again = facts.bench is None or granted > facts.bench.place
     streak = facts.streak + 1 if again else facts.streak
-    return replace(facts, bench=bench, streak=streak, told_at=bench.status.at or 0.0)
+    return facts._replace(bench=bench, streak=streak, told_at=bench.status.at or 0.0)
 
 
 def _succeeded(ledger: Ledger, event: Succeeded, at: float, place: Position) -> Iterable[str]:
@@ -174,9 +174,9 @@ def _succeeded(ledger: Ledger, event: Succeeded, at: float, place: Position) -> 
 
 
 def _proven(facts: Facts, at: float, granted: Position) -> Facts:
-    if facts.bench is not None and facts.bench.place >= granted:
-        return facts
-    return replace(facts, bench=None, streak=0, told_at=at)
+    if facts.bench is None or facts.bench.place >= granted:
+        return facts  # what it had to end is told of later, if ever: it is no news of this row's health
+    return facts._replace(bench=None, streak=0, told_at=at)
 
 
 def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable[str]:
@@ -188,26 +188,26 @@ def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable
 def _cleared(facts: Facts, at: float, place: Position) -> Facts:
     if facts.bench is not None and facts.bench.place > place:
         return facts
-    return replace(facts, bench=None, streak=0, reset=max(facts.reset, place), told_at=at)
+    return facts._replace(bench=None, streak=0, reset=max(facts.reset, place), told_at=at)
 
 
 def _restored(ledger: Ledger, event: Restored, at: float, place: Position) -> Iterable[str]:
     for row_id, seen in event.rows.items():
         bench = Bench(seen.status, place=place) if seen.status.status else None
-        ledger.change(row_id, replace, bench=bench, told_at=at)
+        ledger.change(row_id, Facts._replace, bench=bench, told_at=at)
     return event.rows
 
 
 def _paused(ledger: Ledger, event: Paused, _at: float, _place: Position) -> Iterable[str]:
     until = float("inf") if event.until is None else event.until
     for row_id in event.ids:
-        ledger.change(row_id, replace, paused=until)
+        ledger.change(row_id, Facts._replace, paused=until)
     return event.ids
 
 
 def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> Iterable[str]:
     for row_id in event.ids:
-        ledger.change(row_id, replace, paused=None)
+        ledger.change(row_id, Facts._replace, paused=None)
     return event.ids
 
 
@@ -217,7 +217,7 @@ def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterabl
     if known is None:
         ledger.rows[event.id] = met(FRESH, event.seen, place)
     else:  # put back by an undo, or used while it was only offered
-        ledger.rows[event.id] = replace(known, label=event.seen.label, priority=event.seen.priority)
+        ledger.rows[event.id] = known._replace(label=event.seen.label, priority=event.seen.priority)
     return (event.id,)
 
 
@@ -229,13 +229,13 @@ def _removed(ledger: Ledger, event: Removed, at: float, _place: Position) -> Ite
 
 
 def _edited(ledger: Ledger, event: Edited, _at: float, _place: Position) -> Iterable[str]:
-    ledger.change(event.id, replace, label=event.label)
+    ledger.change(event.id, Facts._replace, label=event.label)
     return (event.id,)
 
 
 def _moved(ledger: Ledger, event: Moved, _at: float, _place: Position) -> Iterable[str]:
     for row_id, spot in event.order.items():
-        ledger.change(row_id, replace, priority=spot)
+        ledger.change(row_id, Facts._replace, priority=spot)
     return event.order
 
 
@@ -250,7 +250,7 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
 
 def met(facts: Facts, seen: Seen, place: Position) -> Facts:
     """Return the facts of a row that auth.json had before anybody told of it here."""
-    facts = replace(facts, used=facts.used + seen.used, label=seen.label, priority=seen.priority)
+    facts = facts._replace(used=facts.used + seen.used, label=seen.label, priority=seen.priority)
     is_newer = (seen.status.at or 0.0) >= facts.told_at
     return _accepted(facts, seen.status, place) if is_newer else facts
 
@@ -259,7 +259,7 @@ def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
     """Take another program's bench."""
     if not status.status:
         return facts
-    return replace(facts, bench=Bench(status, place=place), told_at=max(facts.told_at, status.at or 0.0))
+    return facts._replace(bench=Bench(status, place=place), told_at=max(facts.told_at, status.at or 0.0))
 
 
 def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iterable[str]:
@@ -274,7 +274,7 @@ def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iter
 
 def overruled(facts: Facts, event: Outside, at: float, place: Position) -> Facts:
     """Return the facts of a row after what another program made of it."""
-    facts = replace(facts, used=facts.used + event.count) if event.count else facts
+    facts = facts._replace(used=facts.used + event.count) if event.count else facts
     if event.what == "added" and event.seen:
         return met(facts, event.seen, place)
     if event.what == "benched" and event.seen:
@@ -284,9 +284,9 @@ def overruled(facts: Facts, event: Outside, at: float, place: Position) -> Facts
     if event.what in ("cleared", "ended") and facts.bench and facts.bench.status.at == event.past:
         return _cleared(facts, at, place)
     if event.what == "renamed":
-        return replace(facts, label=event.label)
+        return facts._replace(label=event.label)
     if event.what == "moved" and event.seen:
-        return replace(facts, priority=event.seen.priority)
+        return facts._replace(priority=event.seen.priority)
     return facts
 
 

@@ -21,12 +21,11 @@ from keydeck.engine.home import Home, Surroundings, locate_home
 from keydeck.engine.known import as_known, groups, known_rows
 from keydeck.engine.providers import canonical, is_custom
 from keydeck.engine.ready import Ready
-from keydeck.engine.redact import Scrubber
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
 from keydeck.engine.state import is_terminal
-from keydeck.engine.strategies import picker
+from keydeck.engine.strategies import GO_ON, picker
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 # Other files than the store are looked at this often at most (design 3).
 _LOOK_AROUND_EVERY_S: Final = 0.05
 _LONGEST_MESSAGE: Final = 2000
+_TEXTS_KEPT: Final = 64
 _KNOWN_TO_HERMES: Final = frozenset({"fill_first", "round_robin", "least_used", "random"})
 
 
@@ -163,7 +163,7 @@ class CredentialPool:
         Every other process obeys from its next selection on; the row in the store says it within a second.
         """
         with self._guard:
-            self._catch_up()
+            # As the pool was when the request was sent: what others did since is not what failed.
             place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
             if place is not None:
                 self._adopt(self._ready.rows[place])
@@ -173,15 +173,16 @@ class CredentialPool:
     def report_success(self, api_key_hint: str | None = None) -> None:
         """Say that a request went through: it ends a bench that began before the request was granted."""
         with self._guard:
-            self._catch_up()
             place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
-            row = self._ready.rows[place] if place is not None else None
-            facts = self._store.facts(row.id) if row else None
-            if row and facts and (facts.bench or facts.streak):
-                ids = self._ids_with(row)
-                self._store.append(
-                    Succeeded(ids=ids, provider=self.provider, granted=self._granted.get(row.id))
-                )
+            # A bench that is not known here yet was told after the grant: this success does not end it.
+            if place is not None and self._ready.rows[place].last_status:
+                self._tell_success(self._ready.rows[place])
+
+    def _tell_success(self, row: Credential) -> None:
+        facts = self._store.facts(row.id)
+        if facts and (facts.bench or facts.streak):
+            granted = self._granted.get(row.id)
+            self._store.append(Succeeded(ids=self._ids_with(row), provider=self.provider, granted=granted))
 
     def try_refresh_current(self) -> Credential | None:
         """Return None: Keydeck does not refresh logins yet, so the caller goes on to mark and rotate."""
@@ -301,16 +302,21 @@ class CredentialPool:
             self._store = self._reader.store_of(self._pool.rows)
             self._is_inherited = self._pool.is_inherited
             self._seen = self._store.poll()
-            self._pick = picker(self._pool.followed_strategy)
+            # Providers say the same again and again: texts that were found without any of these rows' secrets.
+            self._harmless_texts: set[str] = set()
+            strategy = self._pool.followed_strategy
+            self._pick = picker(strategy)
             rows = [row for row in self._pool.rows if isinstance(row, Credential)]
             self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
             self._by_secret: dict[Secret, int] | None = None
             self._ready = Ready(rows, list(self._groups.values()), self._ready.waits)
             self._ready.begin(self._reader.clock(), self._ticks())
-            self._last = self._ready.place_of.get(current.id) if current else self._place_used_last()
+            self._last = self._ready.place_of.get(current.id) if current else None
+            if current is None and strategy in GO_ON:
+                self._last = self._place_used_last()
 
     def _place_used_last(self) -> int | None:
-        """Return the place of the row that was used last by anybody, for the strategies that go on from it."""
+        """Return the place of the row that was used last by anybody."""
         used = ((self._store.facts(row.id), place) for place, row in enumerate(self._ready.rows))
         latest = max(((facts.used_at, place) for facts, place in used if facts), default=None)
         return latest[1] if latest and latest[0] > START else None
@@ -377,9 +383,7 @@ class CredentialPool:
 
     def _failure(self, place: int, code: int | None, context: Mapping[str, Any]) -> Failed:
         row = self._ready.rows[place]
-        reason, message = (
-            _short(context.get(name), self._snapshot.scrubber) for name in ("reason", "message")
-        )
+        reason, message = (self._harmless(context.get(name)) for name in ("reason", "message"))
         secret = row.live_secret
         return Failed(
             ids=self._ids_with(row),
@@ -393,12 +397,17 @@ class CredentialPool:
             granted=self._granted.get(row.id),
         )
 
-
-def _short(text: Any, scrubber: Scrubber) -> str | None:
-    if not isinstance(text, str) or not text.strip():
-        return None
-    # Scrubbed before it is cut: a cut inside a secret would leave its head.
-    return scrubber.scrub(text.strip())[:_LONGEST_MESSAGE]
+    def _harmless(self, text: Any) -> str | None:
+        """Return what a provider said without secrets, and not too long."""
+        if not isinstance(text, str) or not (text := text.strip()):
+            return None
+        if text in self._harmless_texts:
+            return text
+        # Scrubbed before it is cut: a cut inside a secret would leave its head.
+        scrubbed = self._snapshot.scrubber.scrub(text)[:_LONGEST_MESSAGE]
+        if scrubbed == text and len(self._harmless_texts) < _TEXTS_KEPT:
+            self._harmless_texts.add(text)
+        return scrubbed
 
 
 def load_pool(

@@ -50,8 +50,8 @@ class Ready:
 
     def begin(self, now: float, ticks: float) -> None:
         """Judge every row: `now` is the wall time, `ticks` the monotonic one."""
-        for place in range(len(self.rows)):
-            self._judge(place, now, ticks)
+        states = (self._state(place, now, ticks) for place in range(len(self.rows)))
+        self.usable = [place for place, state in enumerate(states) if state.health.is_usable]
         self._by_use = [(self.used(place), place) for place in self.usable]
         heapq.heapify(self._by_use)
 
@@ -104,18 +104,24 @@ class Ready:
         return spot < len(self.usable) and self.usable[spot] == place
 
     def _judge(self, place: int, now: float, ticks: float) -> None:
+        is_usable = self._state(place, now, ticks).health.is_usable
+        if is_usable == self.is_usable(place):
+            return
+        if is_usable:
+            bisect.insort(self.usable, place)
+            heapq.heappush(self._by_use, (self.used(place), place))
+        else:
+            del self.usable[bisect.bisect_left(self.usable, place)]
+
+    def _state(self, place: int, now: float, ticks: float) -> RowState:
+        """Return a row's state, and note when the clock will give it another."""
         row = self.rows[place]
         state = row_state(row, now)
         if row.last_status == "exhausted":
-            state = self._by_wait(row, state, now, ticks)
-        elif (due := changes_at(state)) is not None:
+            return self._by_wait(row, state, now, ticks)
+        if (due := changes_at(state)) is not None:
             heapq.heappush(self._turns, (ticks + (due - now), place))
-        if self.is_usable(place):
-            if not state.health.is_usable:
-                del self.usable[bisect.bisect_left(self.usable, place)]
-        elif state.health.is_usable:
-            bisect.insort(self.usable, place)
-            heapq.heappush(self._by_use, (self.used(place), place))
+        return state
 
     def _by_wait(self, row: Credential, state: RowState, now: float, ticks: float) -> RowState:
         """Judge a benched row by the wait that was left when its bench was learned of."""

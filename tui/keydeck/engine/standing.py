@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -184,7 +183,7 @@ class Standing:
             if event.what == "restored" and row_id in ledger.tombs:
                 facts = ledger.tombs[row_id].facts
             facts = overruled(facts or FRESH, event, self._clock(), ledger.position)
-        return replace(facts or FRESH, used=(facts or FRESH).used + waiting) if waiting else facts
+        return (facts or FRESH)._replace(used=(facts or FRESH).used + waiting) if waiting else facts
 
     def troubles(self) -> tuple[Trouble, ...]:
         """Return what is wrong with the journal, the clock, and the rows that were read."""

@@ -49,6 +49,10 @@ PICKERS: Final[dict[str, Picker]] = {
 }
 
 
+GO_ON: Final = frozenset({"round_robin", "sticky"})
+"""The strategies that go on from the row that was picked last."""
+
+
 def picker(strategy: str) -> Picker:
     """Return how to pick under a strategy; an unknown one is read as fill_first, as hermes does."""
     return PICKERS.get(strategy, first)

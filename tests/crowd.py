@@ -1,0 +1,203 @@
+"""Processes that select, report and act on one home at once, and what they kept of it to compare with."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from fakes import a_home, around, keys, write_store
+from keydeck import load_pool
+from keydeck.engine.acts import Operator
+from keydeck.engine.errors import LockBusy
+from keydeck.engine.file_store import FileStore
+from keydeck.engine.secret import Secret
+from keydeck.engine.snapshot import HomeReader
+
+ACTS = ("add", "remove", "rename", "move", "reset")
+
+
+@dataclass
+class Kept:
+    """What one worker did, or several together."""
+
+    uses: Counter[str] = field(default_factory=Counter)
+    acts: Counter[str] = field(default_factory=Counter)
+    added: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
+    labels: dict[str, str] = field(default_factory=dict)
+    busy: int = 0
+    """How often the lock was somebody else's for too long, and the act was tried again."""
+
+    def take(self, other: Kept) -> None:
+        """Add what another worker kept."""
+        self.uses += other.uses
+        self.acts += other.acts
+        self.added |= other.added
+        self.removed |= other.removed
+        self.labels |= other.labels
+        self.busy += other.busy
+
+
+def steady(number: int) -> str:
+    """Return the row that nobody removes and that one worker renames and resets."""
+    return f"aaaa{number:02x}"
+
+
+def cooled(number: int) -> str:
+    """Return the row that one worker benches for hours, once."""
+    return f"cccc{number:02x}"
+
+
+def removable(number: int) -> list[str]:
+    """Return the rows that a worker can remove from the start."""
+    return [f"dd{number:02x}{n:02x}" for n in range(3)]
+
+
+def rows_at_first(workers: int) -> list[str]:
+    """Return the rows of the home before anybody works on it."""
+    numbers = range(workers)
+    return [
+        *map(steady, numbers),
+        *map(cooled, numbers),
+        *(row_id for number in numbers for row_id in removable(number)),
+    ]
+
+
+class Worker:
+    """Selects, reports and acts, and keeps what it did."""
+
+    def __init__(self, home: Path, number: int) -> None:
+        self.number = number
+        self.dice = random.Random(number)  # noqa: S311 - which act comes next
+        self.pool = load_pool("openrouter", home=home, around=around(home.parent))
+        self.operator = Operator(HomeReader(a_home(home), around=around(home.parent)), timeout_s=0.2)
+        self.mine = removable(number)
+        self.kept = Kept()
+
+    def run(self, operations: int) -> Kept:
+        """Do so many things, of which 97 in a hundred are requests; remove as many rows as it adds."""
+        kept = self.kept
+        with self.pool:
+            for turn in range(operations):
+                if turn == operations // 2:
+                    self.cool()
+                if self.dice.random() < 0.97:
+                    self.request()
+                else:
+                    self.act(self.dice.choice(ACTS))
+            while len(kept.removed) != len(kept.added):
+                self.act("remove" if len(kept.removed) < len(kept.added) else "add")
+        return kept
+
+    def request(self) -> None:
+        row = self.pool.select()
+        if row is None:
+            return
+        self.kept.uses[row.id] += 1
+        if row.id.startswith(("cccc", "eeee")) or self.dice.random() > 0.02:
+            self.pool.report_success()
+        else:
+            self.fail({"reset_at": time.time() + 0.01}, code=429)
+
+    def cool(self) -> None:
+        """Bench a row; whoever was granted it before and reports a success later must not end that."""
+        key = f"sk-test-{cooled(self.number)}-secret"
+        self.fail({"reset_at": time.time() + 7200}, code=402, key=key)
+
+    def fail(self, context: dict[str, float], *, code: int, key: str | None = None) -> None:
+        following = self.pool.mark_exhausted_and_rotate(
+            status_code=code, error_context=context, api_key_hint=key
+        )
+        if following:
+            self.kept.uses[following.id] += 1
+
+    def act(self, what: str) -> None:
+        what = "add" if what == "remove" and not self.mine else what
+        for _ in range(500):
+            try:
+                getattr(self, what)()
+            except LockBusy:
+                self.kept.busy += 1
+                continue
+            self.kept.acts[what] += 1
+            return
+        raise AssertionError(f"no lock in 500 tries to {what}")
+
+    def add(self) -> None:
+        name = f"{self.number}-{len(self.kept.added)}"
+        secret = Secret(f"sk-new-{name}-{self.dice.random()}")
+        row_id = self.operator.add_key("openrouter", secret, label=f"new {name}").credential_id
+        assert row_id
+        self.kept.added.add(row_id)
+        self.mine.append(row_id)
+
+    def remove(self) -> None:
+        chosen = self.dice.choice(self.mine)
+        self.operator.remove("openrouter", chosen)
+        self.mine.remove(chosen)
+        self.kept.removed.add(chosen)
+
+    def rename(self) -> None:
+        row_id, label = steady(self.number), f"row of {self.number}, {self.kept.acts['rename']}"
+        self.operator.edit("openrouter", row_id, label=label)
+        self.kept.labels[row_id] = label
+
+    def move(self) -> None:
+        self.operator.move("openrouter", steady(self.number), self.dice.randrange(8))
+
+    def reset(self) -> None:
+        self.operator.reset("openrouter", steady(self.number))
+
+
+def work(home: Path, number: int, operations: int) -> Kept:
+    """Be one of the crowd."""
+    return Worker(home, number).run(operations)
+
+
+@contextmanager
+def a_crowd(
+    home: Path, workers: int, operations: int, *more: str
+) -> Iterator[tuple[Kept, Callable[[], bool]]]:
+    """Let processes work on a new home while the block runs; afterwards they are done, and it is known what they did.
+
+    The block is given what they will have kept, and how to ask whether all of them are done.
+
+    Args:
+        home: it is made here.
+        workers: how many processes.
+        operations: how much each does.
+        more: ids of rows that are there besides theirs; on ``eeee..`` none of them reports a failure.
+    """
+    write_store(home, {"openrouter": keys(*rows_at_first(workers), *more)})
+    (home / "config.yaml").write_text("credential_pool_strategies: {openrouter: random}\n")
+    kept = Kept()
+    with get_context("spawn").Pool(workers) as pool:
+        running = pool.starmap_async(work, [(home, number, operations) for number in range(workers)])
+        yield kept, running.ready
+        for one in running.get():
+            kept.take(one)
+    print(f"{kept.uses.total():,} uses, {dict(kept.acts)}, lock busy {kept.busy} times")
+
+
+def uses_told(home: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the uses that the journal tells of, by row: of rows that are there, and of removed ones."""
+    store = FileStore(a_home(home))
+    store.snapshot()
+    ledger = store._books.ledger
+    store.close()
+    there = {row_id: facts.used for row_id, facts in ledger.rows.items()}
+    return there, {row_id: tomb.facts.used for row_id, tomb in ledger.tombs.items()}
+
+
+def check_nothing_is_lost(home: Path, kept: Kept, shown: dict[str, int]) -> None:
+    """Compare what the workers kept with the counts that are shown, and with those that the journal tells of."""
+    assert shown == {row_id: kept.uses[row_id] for row_id in shown}
+    there, gone = uses_told(home)
+    assert {**there, **gone} == {row_id: kept.uses[row_id] for row_id in (*there, *gone)}
+    assert sum(there.values()) + sum(gone.values()) == kept.uses.total()
