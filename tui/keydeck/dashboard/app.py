@@ -35,6 +35,7 @@ from keydeck.dashboard.themes import POOL_DARK, THEMES, variable_defaults
 from keydeck.dashboard.toasts import Toasts
 from keydeck.engine.acts import Operator
 from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.following import Follower
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.live.activity import Activity, compare, elapsed, known_before
 from keydeck.live.watch import Watch
@@ -99,9 +100,10 @@ class PoolApp(App[None]):
         self.toasts = Toasts(self, clock)
         self.acting = Acting(self, reader)
         self._reader = reader
-        self._watch = Watch(reader) if watch else None
-        self.snapshot: HomeSnapshot = reader.read()
+        self._follower = Follower(reader)
+        self.snapshot: HomeSnapshot = self._follower.read()
         """What the files say now."""
+        self._watch = Watch(self._follower, since=self.snapshot) if watch else None
         self.view = self.snapshot
         """What the screens show: the same, but for a frozen view."""
         self.is_frozen = False
@@ -290,7 +292,7 @@ class PoolApp(App[None]):
 
     async def read_again(self) -> None:
         """Read in a thread and show what was read."""
-        snapshot = await asyncio.to_thread(self._reader.read)
+        snapshot = await asyncio.to_thread(self._follower.read)
         self.post_message(SnapshotArrived(snapshot, self.watching))
 
     # --- acts ------------------------------------------------------------------------------------------

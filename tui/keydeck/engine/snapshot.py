@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -25,7 +25,7 @@ from keydeck.engine.credential import Credential, Row, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
-from keydeck.engine.file_store import FileStore
+from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.known import groups, known_rows
@@ -156,6 +156,10 @@ class HomeReader:
 
     def read(self) -> HomeSnapshot:
         """Look at everything now; troubles are told in the snapshot, never raised."""
+        return self.read_with_rows()[0]
+
+    def read_with_rows(self) -> tuple[HomeSnapshot, Mapping[str, tuple[Row, ...]]]:
+        """Return what `read` does, and the rows before anything the journal tells of them, by provider."""
         stored, trouble = self._read_store()
         root = self._read_root()
         env = self.env()
@@ -171,11 +175,16 @@ class HomeReader:
             root=root,
         )
         offers = discover(scene)
-        pools = self._pools(scene, _with_inherited(stored, root), offers)
+        lists = _overlaid(scene, _with_inherited(stored, root), offers)
+        pools = tuple(
+            PoolSnapshot(provider, _strategy(config, provider, rows), self._known(provider, rows))
+            for provider, rows in lists.items()
+            if rows
+        )
         scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
         if not scrubber.knows_what(self.scrubber):  # most changes leave all secrets as they are
             self.scrubber = scrubber
-        return HomeSnapshot(
+        snapshot = HomeSnapshot(
             home=self.home,
             pools=pools,
             read_at=self._read_at,
@@ -186,6 +195,7 @@ class HomeReader:
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
+        return snapshot, lists
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""
@@ -205,6 +215,15 @@ class HomeReader:
         files = (self.home.auth_path, self.home.config_path, self.home.root / "auth.json")
         folders = {path.parent for path in files} | {Path(os.path.realpath(path)).parent for path in files}
         return tuple(sorted(folders))
+
+    def journal_folders(self) -> tuple[Path, ...]:
+        """Return the folders in which the journals grow; they come with the first thing that is told."""
+        stores = [self.home.auth_path, *([self.home.root / "auth.json"] if self.home.inherits else [])]
+        return tuple(Path(os.path.realpath(path)).parent / FOLDER for path in stores)
+
+    def stores(self) -> tuple[Store, ...]:
+        """Return the home's own store and, in a profile, the root's."""
+        return (self.store, *([self._root] if self._root else []))
 
     def _read_store(self) -> tuple[StoreSnapshot, StoreError | None]:
         try:
@@ -245,26 +264,18 @@ class HomeReader:
         if self._root:
             self._root.close()
 
-    def _pools(
-        self, scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
-    ) -> tuple[PoolSnapshot, ...]:
-        lists = {
-            provider: self._known(
-                provider, overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
-            )
-            for provider in dict.fromkeys((*stored, *offers))  # the file's order, which is the operator's
-        }
-        return tuple(
-            PoolSnapshot(provider, _strategy(scene.config, provider, rows), rows)
-            for provider, rows in lists.items()
-            if rows
-        )
+
+def _overlaid(
+    scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
+) -> dict[str, tuple[Row, ...]]:
+    return {
+        provider: overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
+        for provider in dict.fromkeys((*stored, *offers))  # the file's order, which is the operator's
+    }
 
 
 def _with_inherited(own: StoreSnapshot, root: StoreSnapshot) -> Mapping[str, tuple[Row, ...]]:
     """Let the root's rows show through where the profile has none (hermes-pool 1.2)."""
-    from dataclasses import replace
-
     shining = {
         provider: tuple(replace(row, inherited=True) for row in rows)
         for provider, rows in root.pools.items()
