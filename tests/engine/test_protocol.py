@@ -611,11 +611,11 @@ def test_rule_13_selection_and_failures_go_on_in_memory_and_are_told_later(two: 
     assert following.id == "bbb002"
     assert not pool.flush()
     assert not pool._store.checkpoint()
-    assert isinstance(pool._store.trouble, OSError)  # type: ignore[attr-defined]
+    assert isinstance(pool._store.trouble, OSError)
     assert "keydeck" not in load_whole(two)
     disk.heal()
     assert pool.flush()
-    assert pool._store.trouble is None  # type: ignore[attr-defined]
+    assert pool._store.trouble is None
     store = a_store(two)
     assert (used(store), used(store, "bbb002"), is_benched(store)) == (1, 1, True)
 

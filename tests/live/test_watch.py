@@ -10,8 +10,8 @@ import pytest
 
 from fakes import NOW, a_pool, a_reader, keys, tree, write_store
 from keydeck.engine.credential import Credential
-from keydeck.engine.following import Follower
 from keydeck.engine.journal import header
+from keydeck.engine.lookout import Lookout
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.live.watch import Watch
@@ -53,7 +53,7 @@ def _out(snapshot: HomeSnapshot) -> bool:
 @asynccontextmanager
 async def shown(home: Path) -> AsyncIterator[Shown]:
     """Watch a home with the system's own events for the block; everything shown was told, none only looked for."""
-    found = Shown(Watch(Follower(a_reader(home))))
+    found = Shown(Watch(Lookout(a_reader(home))))
     task = asyncio.create_task(found.follow())
     try:
         yield found

@@ -35,7 +35,7 @@ from keydeck.dashboard.themes import POOL_DARK, THEMES, variable_defaults
 from keydeck.dashboard.toasts import Toasts
 from keydeck.engine.acts import Operator
 from keydeck.engine.clock import Clock, wall_clock
-from keydeck.engine.following import Follower
+from keydeck.engine.lookout import Lookout
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.live.activity import Activity, compare, elapsed, known_before
 from keydeck.live.watch import Watch
@@ -100,10 +100,10 @@ class PoolApp(App[None]):
         self.toasts = Toasts(self, clock)
         self.acting = Acting(self, reader)
         self._reader = reader
-        self._follower = Follower(reader)
-        self.snapshot: HomeSnapshot = self._follower.read()
+        self._lookout = Lookout(reader)
+        self.snapshot: HomeSnapshot = self._lookout.read()
         """What the files say now."""
-        self._watch = Watch(self._follower, since=self.snapshot) if watch else None
+        self._watch = Watch(self._lookout, since=self.snapshot) if watch else None
         self.view = self.snapshot
         """What the screens show: the same, but for a frozen view."""
         self.is_frozen = False
@@ -255,6 +255,8 @@ class PoolApp(App[None]):
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         """Show what was read, unless the view is held."""
         before, after, now = self.snapshot, message.snapshot, self.clock()
+        if before is after and self.watching == message.watching:
+            return
         self._note_what_the_clock_did(now)  # first, or a return would be told twice
         changes = compare(before, after, now)
         self.activity.extend(settled(changes, before.scrubber, after.scrubber))
@@ -292,7 +294,7 @@ class PoolApp(App[None]):
 
     async def read_again(self) -> None:
         """Read in a thread and show what was read."""
-        snapshot = await asyncio.to_thread(self._follower.read)
+        snapshot = await asyncio.to_thread(self._lookout.read)
         self.post_message(SnapshotArrived(snapshot, self.watching))
 
     # --- acts ------------------------------------------------------------------------------------------

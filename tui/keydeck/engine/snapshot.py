@@ -101,6 +101,10 @@ class HomeSnapshot:
     """Why auth.json cannot be used now; the rows are the last good ones then."""
     config_trouble: ConfigError | None = None
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    telling_trouble: str | None = None
+    """Why what this process has to tell waits in memory, if it does."""
+    has_gap: bool = False
+    """Whether part of what happened is known as a sum only."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -192,10 +196,21 @@ class HomeReader:
             trouble=trouble,
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
+            telling_trouble=self.telling_trouble(),
+            has_gap=self.has_gap(),
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
         return snapshot, lists
+
+    def telling_trouble(self) -> str | None:
+        """Return why what is to be told waits in memory, if it does."""
+        trouble = next((store.trouble for store in self.stores if store.trouble), None)
+        return None if trouble is None else (trouble.strerror or type(trouble).__name__).lower()
+
+    def has_gap(self) -> bool:
+        """Tell whether part of what happened is known as a sum only."""
+        return any(store.has_gap for store in self.stores)
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""
@@ -220,10 +235,6 @@ class HomeReader:
         """Return the folders in which the journals grow; they come with the first thing that is told."""
         stores = [self.home.auth_path, *([self.home.root / "auth.json"] if self.home.inherits else [])]
         return tuple(Path(os.path.realpath(path)).parent / FOLDER for path in stores)
-
-    def stores(self) -> tuple[Store, ...]:
-        """Return the home's own store and, in a profile, the root's."""
-        return (self.store, *([self._root] if self._root else []))
 
     def _read_store(self) -> tuple[StoreSnapshot, StoreError | None]:
         try:
@@ -253,6 +264,11 @@ class HomeReader:
 
     def _known(self, provider: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         return known_rows(provider, rows, self.store_of(rows).facts)
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """The home's own store, and the root's where rows may show through from it."""
+        return (self.store, self._root) if self._root else (self.store,)
 
     def store_of(self, rows: Sequence[Row]) -> Store:
         """Return the store that these rows of one pool belong to: the root's, where they are inherited."""

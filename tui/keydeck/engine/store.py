@@ -148,6 +148,14 @@ class Store(Protocol):
     def close(self) -> None:
         """Tell what waits, write a checkpoint if one is due, and let go of every file."""
 
+    @property
+    def trouble(self) -> OSError | None:
+        """Why events wait in memory, if they do."""
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether part of what happened is known as a sum only."""
+
     def transaction(
         self, *, timeout_s: float = LOCK_TIMEOUT_S, on_wait: WaitNotice = ignore_wait
     ) -> AbstractContextManager[Transaction]:

@@ -29,7 +29,7 @@ _SEGMENT: Final = "journal-"
 
 
 class Readable(Protocol):
-    """What can be watched: a `Follower`."""
+    """What can be watched: a `Lookout`."""
 
     def look(self) -> HomeSnapshot:
         """Return what is there now; the same object if nothing changed."""
@@ -107,10 +107,11 @@ class Watch:
         identities = _identities(folders)
         trusted = all(folder in folders for folder in wanted) and self._missed < _MISSED_TO_DISTRUST
         self.how = "live" if trusted else "polling"
-        yield True  # whatever happened before is no fault of the events
         events = self._events(self._source, folders, self._stop) if trusted else _beats(self._stop)
-        following: asyncio.Future[bool] | None = None
+        following: asyncio.Future[bool] | None = asyncio.ensure_future(anext(events))
         try:
+            await asyncio.sleep(0)  # the events begin
+            yield True  # whatever happened before is no fault of theirs
             while True:
                 following = following or asyncio.ensure_future(anext(events))
                 await self._rest(following)

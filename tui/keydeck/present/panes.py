@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keydeck.engine.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
@@ -37,6 +37,8 @@ class PaneView:
     """The states of all rows, shown or not."""
     folded: bool = False
     """Whether the user wants only the headline."""
+    written_at: float = 0.0
+    """The moment for which it was written."""
 
     @property
     def total(self) -> int:
@@ -51,14 +53,54 @@ class PaneView:
 
 def pane_views(snapshot: HomeSnapshot, now: float, context: Context) -> tuple[PaneView, ...]:
     """Return a pane for every pool, as it stands at `now` (epoch seconds)."""
-    states = {pool.provider: pool.at(now) for pool in snapshot.pools}
-    return tuple(_pane(snapshot, pool, states, now, context) for pool in snapshot.pools)
+    return PaneWriter().views(snapshot, now, context)
 
 
-def _pane(
-    snapshot: HomeSnapshot, pool: PoolSnapshot, states: dict[str, PoolState], now: float, context: Context
-) -> PaneView:
-    state = states[pool.provider]
+class PaneWriter:
+    """Writes the pools of one snapshot after the other out, and those that did not change only once."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, tuple[PoolSnapshot, Context, PaneView]] = {}
+
+    def views(self, snapshot: HomeSnapshot, now: float, context: Context) -> tuple[PaneView, ...]:
+        """Return a pane for every pool, as it stands at `now` (epoch seconds)."""
+        before, self._written = self._written, {}
+        for pool in snapshot.pools:
+            view = _still(before.get(pool.provider), pool, now, context) or _pane(pool, now, context)
+            self._written[pool.provider] = (pool, context, view)
+        serving = _Serving(snapshot, now, context)
+        return tuple(view if view.ready else serving.beside(view) for _, _, view in self._written.values())
+
+
+def _still(
+    written: tuple[PoolSnapshot, Context, PaneView] | None, pool: PoolSnapshot, now: float, context: Context
+) -> PaneView | None:
+    """Return the pane of last time, if the pool and the moment make no other one."""
+    if written is None:
+        return None
+    of, by, view = written
+    is_due = view.changes_at is not None and now >= view.changes_at
+    return view if of is pool and by == context and not is_due and now >= view.written_at else None
+
+
+class _Serving:
+    """Who steps in for pools without a ready key; looked up only where there is one."""
+
+    def __init__(self, snapshot: HomeSnapshot, now: float, context: Context) -> None:
+        self._snapshot, self._now, self._context = snapshot, now, context
+        self._states: dict[str, PoolState] | None = None
+
+    def beside(self, view: PaneView) -> PaneView:
+        """Return the pane with the pool that serves meanwhile."""
+        if self._states is None:
+            hops = (self._snapshot.pool(hop) for hop in self._snapshot.fallback)
+            self._states = {pool.provider: pool.at(self._now) for pool in hops if pool}
+        serves = serving_pool(self._snapshot, view.provider, self._states) or ""
+        return replace(view, falls_to=label_text(serves, self._context.scrubber))
+
+
+def _pane(pool: PoolSnapshot, now: float, context: Context) -> PaneView:
+    state = pool.at(now)
     ready = len(state.usable)
     return PaneView(
         provider=pool.provider,
@@ -67,12 +109,11 @@ def _pane(
         rows=key_rows(pool, state, context),
         ready=ready,
         back_at=None if ready else state.next_ready_at,
-        falls_to=""
-        if ready
-        else label_text(serving_pool(snapshot, pool.provider, states) or "", context.scrubber),
+        falls_to="",
         note=_note(pool, ready),
         changes_at=_changes_at(state, now, context.token_warning_s),
         kinds=tuple(row.health.kind for row in state.rows),
+        written_at=now,
     )
 
 
@@ -203,7 +244,7 @@ def _counts(kinds: Iterable[HealthKind]) -> list[Span]:
 
 
 def banner(snapshot: HomeSnapshot, now: float) -> str:
-    """Return what is wrong with the store or config.yaml, in one line; empty when all is well."""
+    """Return what is wrong with the store, config.yaml or the journal, in one line; empty when all is well."""
     trouble, scrubber = snapshot.trouble, snapshot.scrubber
     if trouble is not None:
         what = said_text(getattr(trouble, "reason", str(trouble)), scrubber)
@@ -223,6 +264,15 @@ def banner(snapshot: HomeSnapshot, now: float) -> str:
         more = f" and {len(snapshot.bad_pools) - 1} more" if len(snapshot.bad_pools) > 1 else ""
         shown = f"pool {label_text(name, scrubber)}{more} cannot be shown"
         return f"auth.json: {shown}: {said_text(reason, scrubber)}."
+    return _journal_banner(snapshot)
+
+
+def _journal_banner(snapshot: HomeSnapshot) -> str:
+    if snapshot.telling_trouble is not None:
+        what = said_text(snapshot.telling_trouble, snapshot.scrubber)
+        return f"journal: {what}. Events wait in memory until it can be written; keys are picked as ever."
+    if snapshot.has_gap:
+        return "journal: a part is missing. Counts and cooldowns are exact, the history has a gap."
     return ""
 
 

@@ -29,7 +29,7 @@ from keydeck.present.card import CARD_LINES, card_line, card_lines
 from keydeck.present.detail import fact_lines, identity, situation
 from keydeck.present.empty import empty_lines
 from keydeck.present.frame import framed, inner_width
-from keydeck.present.panes import PaneView, pane_views
+from keydeck.present.panes import PaneView, PaneWriter
 from keydeck.present.rows import Context, KeyRow, longest_label
 from keydeck.present.spans import Line, Role, Span
 
@@ -58,6 +58,7 @@ class PoolsScreen(FindingActs, KeyActs):
 
     def __init__(self, deck: PoolApp) -> None:
         super().__init__(deck)
+        self._writer = PaneWriter()
         self._views: tuple[PaneView, ...] = ()
         self._shown: tuple[PaneView, ...] = ()
         self._problems: tuple[Problem, ...] | None = None
@@ -120,7 +121,7 @@ class PoolsScreen(FindingActs, KeyActs):
         same = self._built_for is not None and self._built_for[0] is self._deck.view
         if same and self._built_for == (self._deck.view, context) and not self._is_due(now):
             return
-        self._views = pane_views(self._deck.view, now, context)
+        self._views = self._writer.views(self._deck.view, now, context)
         moments = [view.changes_at for view in self._views if view.changes_at is not None]
         self._changes_at = min(moments, default=None)
         self._problems = None

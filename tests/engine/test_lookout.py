@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeClock, a_home, a_key, a_pool, a_reader, benched, keys, load_whole, tree, write_store
 from keydeck.engine.credential import Credential
 from keydeck.engine.file_store import FileStore
-from keydeck.engine.following import Follower
+from keydeck.engine.lookout import Lookout
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 
 
@@ -50,27 +50,27 @@ def counted(home: Path) -> Counted:
 def test_the_same_object_while_nothing_changes(two_pools: Path) -> None:
     """Who looks again is told by identity that there is nothing new, and nothing is parsed for it."""
     reader = counted(two_pools)
-    follower = Follower(reader)
-    first = follower.look()
-    follower.look()
+    lookout = Lookout(reader)
+    first = lookout.look()
+    lookout.look()
     read = reader.times
-    assert follower.look() is follower.look()
-    assert all(one is other for one, other in zip(follower.look().pools, first.pools, strict=True))
+    assert lookout.look() is lookout.look()
+    assert all(one is other for one, other in zip(lookout.look().pools, first.pools, strict=True))
     assert reader.times == read
 
 
 def test_what_an_agent_tells_is_seen_without_parsing(two_pools: Path) -> None:
     """A use and a failure in the journal change that row; other rows and pools stay the same objects."""
     reader = counted(two_pools)
-    follower = Follower(reader)
-    follower.look()
-    before = follower.look()
+    lookout = Lookout(reader)
+    lookout.look()
+    before = lookout.look()
     a_failure(two_pools)
-    follower.look()  # the journal is new
-    before = follower.look()
+    lookout.look()  # the journal is new
+    before = lookout.look()
     read = reader.times
     a_failure(two_pools)
-    after = follower.look()
+    after = lookout.look()
     assert reader.times == read
     assert row(after, "aaa002").request_count == row(before, "aaa002").request_count + 1
     assert [row(after, name).last_status for name in ("aaa001", "aaa002")] == ["exhausted", "exhausted"]
@@ -81,11 +81,11 @@ def test_what_an_agent_tells_is_seen_without_parsing(two_pools: Path) -> None:
 
 def test_a_look_says_what_reading_everything_says(two_pools: Path) -> None:
     """Whatever happened, the rows are those that a fresh reader finds."""
-    follower = Follower(a_reader(two_pools))
+    lookout = Lookout(a_reader(two_pools))
     for _ in range(3):
-        follower.look()
+        lookout.look()
         a_failure(two_pools)
-        assert [pool.rows for pool in follower.look().pools] == [
+        assert [pool.rows for pool in lookout.look().pools] == [
             pool.rows for pool in a_reader(two_pools).read().pools
         ]
 
@@ -93,28 +93,28 @@ def test_a_look_says_what_reading_everything_says(two_pools: Path) -> None:
 def test_a_checkpoint_of_somebody_else_is_not_parsed(two_pools: Path) -> None:
     """The rows on disk then say what the journal said before: the very same snapshot goes on."""
     reader = counted(two_pools)
-    follower = Follower(reader)
+    lookout = Lookout(reader)
     a_failure(two_pools)
-    follower.look()
-    before, read = follower.look(), reader.times
+    lookout.look()
+    before, read = lookout.look(), reader.times
     store = FileStore(a_home(two_pools), clock=FakeClock())
     store.snapshot()
     assert store.checkpoint()
     assert "keydeck" in load_whole(two_pools)
-    assert [pool.rows for pool in follower.look().pools] == [pool.rows for pool in before.pools]
+    assert [pool.rows for pool in lookout.look().pools] == [pool.rows for pool in before.pools]
     store.close()
     assert reader.times == read
 
 
 def test_a_replaced_store_keeps_the_rows_that_are_as_they_were(two_pools: Path) -> None:
     """One label changed by another program: one row and its pool are other objects."""
-    follower = Follower(a_reader(two_pools))
-    before = follower.look()
+    lookout = Lookout(a_reader(two_pools))
+    before = lookout.look()
     write_store(
         two_pools,
         {"openrouter": [a_key("aaa001"), a_key("aaa002", "new", priority=1)], "deepseek": keys("bbb001")},
     )
-    after = follower.look()
+    after = lookout.look()
     assert row(after, "aaa002").label == "new"
     assert row(after, "aaa001") is row(before, "aaa001")
     assert after.pool("deepseek") is before.pool("deepseek")
@@ -122,55 +122,55 @@ def test_a_replaced_store_keeps_the_rows_that_are_as_they_were(two_pools: Path) 
 
 def test_other_files_and_rights_are_looked_at_too(two_pools: Path) -> None:
     """A changed config.yaml is read; so is a store that may be read again."""
-    follower = Follower(a_reader(two_pools))
-    before = follower.look()
+    lookout = Lookout(a_reader(two_pools))
+    before = lookout.look()
     (two_pools / "config.yaml").write_text("credential_pool_strategies: {openrouter: random}\n")
-    after = follower.look()
+    after = lookout.look()
     found = after.pool("openrouter")
     assert found is not None
     assert found.strategy == "random"
     assert found.rows == before.pools[0].rows
     os.chmod(two_pools / "auth.json", 0o640)
-    assert follower.look() is not after
+    assert lookout.look() is not after
 
 
 def test_trouble_comes_and_goes(two_pools: Path) -> None:
     """What breaks is told with the last good rows, and what heals is seen."""
-    follower = Follower(a_reader(two_pools))
-    before = follower.look()
+    lookout = Lookout(a_reader(two_pools))
+    before = lookout.look()
     good = (two_pools / "auth.json").read_bytes()
     (two_pools / "auth.json").write_text("{")
-    broken = follower.look()
+    broken = lookout.look()
     assert broken.trouble is not None
     assert broken.pools == before.pools
-    assert follower.look().trouble is not None
+    assert lookout.look().trouble is not None
     (two_pools / "auth.json").write_bytes(good)
-    assert follower.look().trouble is None
+    assert lookout.look().trouble is None
 
 
 def test_rows_that_end_up_with_one_id_are_both_followed(home: Path) -> None:
     """A hand-made file may name two rows alike: neither takes the other's place."""
     twins = [a_key("aaa001", access_token="sk-one-0001"), a_key("aaa001", access_token="sk-two-0002")]
     write_store(home, {"openrouter": twins})
-    follower = Follower(a_reader(home))
+    lookout = Lookout(a_reader(home))
     a_failure(home)
-    follower.look()
+    lookout.look()
     a_failure(home)
-    assert follower.look().pools[0].rows == a_reader(home).read().pools[0].rows
+    assert lookout.look().pools[0].rows == a_reader(home).read().pools[0].rows
 
 
 def test_a_profile_follows_the_roots_journal(home: Path) -> None:
     """Rows that show through from the root are benched here as soon as they are there."""
     write_store(home, {"openrouter": keys("aaa001", "aaa002")})
     (home / "profiles" / "work").mkdir(parents=True)
-    follower = Follower(a_reader(home, profile="work"))
-    follower.look()
+    lookout = Lookout(a_reader(home, profile="work"))
+    lookout.look()
     a_failure(home)
-    follower.look()
+    lookout.look()
     a_failure(home)
-    assert all(row.last_status == "exhausted" for row in follower.look().pools[0].rows)  # type: ignore[union-attr]
-    assert {folder.name for folder in follower.journal_folders()} == {"keydeck"}
-    assert len(set(follower.journal_folders())) == 2
+    assert all(row.last_status == "exhausted" for row in lookout.look().pools[0].rows)  # type: ignore[union-attr]
+    assert {folder.name for folder in lookout.journal_folders()} == {"keydeck"}
+    assert len(set(lookout.journal_folders())) == 2
 
 
 def test_following_writes_nothing(home: Path) -> None:
@@ -178,8 +178,8 @@ def test_following_writes_nothing(home: Path) -> None:
     write_store(home, {"openrouter": keys("aaa001", "aaa002", **benched())})
     a_failure(home)
     before = tree(home)
-    follower = Follower(a_reader(home))
+    lookout = Lookout(a_reader(home))
     for _ in range(3):
-        follower.look()
-    follower.reader.close()
+        lookout.look()
+    lookout.reader.close()
     assert tree(home) == before

@@ -1,4 +1,4 @@
-"""`Follower`: looks at a home again and again, at the cost of what changed since the last time. Never writes."""
+"""`Lookout`: looks at a home again and again, at the cost of what changed since the last time. Never writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Look:
     ids: Mapping[str, frozenset[str]]
 
 
-class Follower:
+class Lookout:
     """Follows one home. Rows and pools that are as they were are the same objects in the next snapshot.
 
     Threads may share it; they look one after the other.
@@ -54,7 +54,7 @@ class Follower:
             last = self._last
             if last is None or self._stamps() != last.stamps:
                 return self._read()
-            stores = self.reader.stores()
+            stores = self.reader.stores
             versions = tuple(store.poll() for store in stores)
             changed = [store.changed_since(seen) for store, seen in zip(stores, last.versions, strict=True)]
             known = dict(zip(map(id, stores), changed, strict=True))
@@ -79,7 +79,7 @@ class Follower:
     # --- everything ------------------------------------------------------------------------------------
 
     def _read(self) -> HomeSnapshot:
-        stores = self.reader.stores()
+        stores = self.reader.stores
         stamps, before = self._stamps(), [store.poll() for store in stores]
         read, stored = self.reader.read_with_rows()
         versions = tuple(map(_version_shown, stores, before))
@@ -111,14 +111,14 @@ class Follower:
 
     def _told(self, last: _Look, changed: Mapping[int, frozenset[str]]) -> HomeSnapshot:
         """Return the last snapshot with what became known of these rows, by store, since."""
-        if not any(changed.values()):
-            return last.snapshot
-        before = last.snapshot.pools
-        pools = tuple(self._pool(pool, last, changed) for pool in before)
-        if _are(pools, before):
-            return last.snapshot
-        read_at = self.reader.clock() if last.snapshot.trouble is None else last.snapshot.read_at
-        return replace(last.snapshot, pools=pools, read_at=read_at)
+        before, trouble, gap = last.snapshot, self.reader.telling_trouble(), self.reader.has_gap()
+        pools = before.pools
+        if any(changed.values()):
+            pools = tuple(self._pool(pool, last, changed) for pool in pools)
+        if _are(pools, before.pools) and (trouble, gap) == (before.telling_trouble, before.has_gap):
+            return before
+        read_at = self.reader.clock() if before.trouble is None else before.read_at
+        return replace(before, pools=pools, read_at=read_at, telling_trouble=trouble, has_gap=gap)
 
     def _pool(self, pool: PoolSnapshot, last: _Look, changed: Mapping[int, frozenset[str]]) -> PoolSnapshot:
         store = self.reader.store_of(pool.rows)
