@@ -17,7 +17,7 @@ from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.live.pace import Pace
 
 DEBOUNCE_MS: Final = 60
-STEP_MS: Final = 10
+STEP_MS: Final = 15
 NET_MS: Final = 2000
 """How often is looked where events are told."""
 POLL_MS: Final = 500
