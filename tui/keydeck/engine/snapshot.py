@@ -235,6 +235,11 @@ class HomeReader:
     def _known(self, provider: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         return known_rows(provider, rows, self.store_of(rows).facts)
 
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """The home's own store, and the root's where rows may show through from it."""
+        return (self.store, self._root) if self._root else (self.store,)
+
     def store_of(self, rows: Sequence[Row]) -> Store:
         """Return the store that these rows of one pool belong to: the root's, where they are inherited."""
         return self._root if self._root and any(row.inherited for row in rows) else self.store
