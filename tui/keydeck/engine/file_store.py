@@ -49,6 +49,7 @@ from keydeck.engine.events import (
     Written,
 )
 from keydeck.engine.files import Disk, make_dir, read_open, write_whole
+from keydeck.engine.follower import Follower
 from keydeck.engine.history import prune, read_history, totals_now
 from keydeck.engine.home import Home
 from keydeck.engine.journal import Journal, Placed
@@ -131,6 +132,11 @@ class FileStore:
         """The file, as named."""
         return self._path
 
+    @property
+    def writer(self) -> str:
+        """The name under which this process tells."""
+        return self._books.writer
+
     # --- reading ---------------------------------------------------------------------------------------
 
     def snapshot(self) -> StoreSnapshot:
@@ -199,6 +205,10 @@ class FileStore:
     def history(self, start: Position | None = None) -> Iterator[Placed]:
         """Yield what happened, from a position or the beginning of what is kept; see `history.read_history`."""
         return read_history(self._disk, self._folder, start)
+
+    def follow(self) -> Follower:
+        """Return a reader of what happens, with a descriptor of its own."""
+        return Follower(self._disk, self._folder)
 
     def totals(self) -> Totals:
         """Return requests per minute and per hour, by row."""
