@@ -377,6 +377,11 @@ class Activity:
         """Return at most `count` changes, the newest first."""
         return tuple(islice(reversed(self._changes), max(count, 0)))
 
+    def numbered(self) -> tuple[tuple[int, Change], ...]:
+        """Return all changes with the number that each keeps for as long as it is there, the newest first."""
+        last = self._dropped + len(self._changes)
+        return tuple(zip(range(last, self._dropped, -1), reversed(self._changes), strict=True))
+
     def of(self, provider: str, row_id: str | None) -> tuple[Change, ...]:
         """Return the changes of one row, the newest first; of the pool itself where the id is None."""
         return tuple(

@@ -56,9 +56,12 @@ def _said(message: str, scrubber: Scrubber) -> str:
 
 
 def activity_lines(
-    changes: Iterable[Change], now: float, cells: int, count: int, context: Context
+    changes: Iterable[Change], now: float, cells: int, count: int, context: Context, *, name_cells: int = 0
 ) -> tuple[Line, ...]:
-    """Return at most `count` lines, each exactly `cells` wide; `changes` come newest first."""
+    """Return at most `count` lines, each exactly `cells` wide; `changes` come newest first.
+
+    Names get `name_cells` at least, so that columns stay where they are while a longer list is scrolled.
+    """
     shown = tuple(islice(changes, max(count, 0)))
     mark = context.glyphs.ellipsis
     if not shown:
@@ -66,7 +69,7 @@ def activity_lines(
         return (nothing,) * min(max(count, 0), 1)
     times = [_time(change.at, now, narrow=cells < _NARROW_BELOW) for change in shown]
     names = [_names(change, context) for change in shown]
-    at = _columns(cells, max(map(width, times)), max(_name_width(*name) for name in names))
+    at = _columns(cells, max(map(width, times)), max(name_cells, *(_name_width(*name) for name in names)))
     return tuple(
         _line(change, time, key_name(*name, at.name, mark), now, at, context)
         for change, time, name in zip(shown, times, names, strict=True)

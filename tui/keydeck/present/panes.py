@@ -12,6 +12,7 @@ from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState
 from keydeck.live.problems import serving_pool
 from keydeck.present.glyphs import Glyphs
+from keydeck.present.rates import rate_text
 from keydeck.present.rows import Context, KeyRow, key_rows, label_text, said_text
 from keydeck.present.spans import Line, Role, Span, between, fit_line, line_width
 from keydeck.present.text import clean, clock_time, cut_head, duration
@@ -136,11 +137,13 @@ def _changes_at(state: PoolState, now: float, warning_s: float) -> float | None:
 # --- lines -------------------------------------------------------------------------------------------------
 
 
-def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
-    """Return a pane's headline: name, ready of total, and what helps while nothing is ready."""
+def title(pane: PaneView, now: float, glyphs: Glyphs, rate: float = 0.0) -> Line:
+    """Return a pane's headline: name, ready of total, its rate, and what helps while nothing is ready."""
     total = pane.total
     role = Role.READY if pane.ready == total else Role.COOLING if pane.ready else Role.DEAD
     spans = [Span(pane.name, Role.STRONG), Span("  "), Span(f"{pane.ready}/{total} ready", role)]
+    if said := rate_text(rate):
+        spans.append(Span(f"  {said}", Role.MUTED))
     if pane.back_at is not None:
         spans.append(Span(f"  back in {duration(pane.back_at - now)}", Role.MUTED))
     if pane.falls_to:
@@ -152,9 +155,11 @@ def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
     return tuple(spans)
 
 
-def header_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_focus: bool) -> Line:
+def header_line(
+    pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_focus: bool, rate: float = 0.0
+) -> Line:
     """Return the one line that stands for the frame where lines are scarce."""
-    head = (Span(glyphs.focus if has_focus else " ", Role.ACCENT), *title(pane, now, glyphs), Span(" "))
+    head = (Span(glyphs.focus if has_focus else " ", Role.ACCENT), *title(pane, now, glyphs, rate), Span(" "))
     strategy = (Span(f" {pane.strategy}", Role.ACCENT),)
     room = cells - line_width(head) - line_width(strategy)
     if room < 0:
@@ -164,10 +169,12 @@ def header_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_f
     return (*head, Span(glyphs.rule * room, Role.FAINT), *strategy)
 
 
-def top_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, edge: Role) -> Line:
+def top_line(
+    pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, edge: Role, rate: float = 0.0
+) -> Line:
     """Return the upper edge of a framed pane, with the title in it."""
     room = cells - 5  # corner, rule, blank before; blank and corner behind
-    head = title(pane, now, glyphs)
+    head = title(pane, now, glyphs, rate)
     if line_width(head) > room:
         head = fit_line(head, max(room, 0), glyphs.ellipsis)
     rest = cells - 5 - line_width(head)
@@ -210,6 +217,7 @@ def status_line(
     *,
     watching: str,
     flags: tuple[str, ...] = (),
+    rate: float = 0.0,
 ) -> Line:
     """Return the bar on top: the store, what is up with all keys, and how fresh the view is.
 
@@ -220,6 +228,7 @@ def status_line(
         glyphs: the signs to use.
         watching: ``live``, how else changes are noticed, or ``stale``.
         flags: modes that are on, such as ``read-only``.
+        rate: requests per minute of all pools.
     """
     badge = Span(" keydeck ", Role.BADGE)
     freshness = {"live": Role.READY, "stale": Role.DEAD}.get(watching, Role.COOLING)
@@ -230,6 +239,9 @@ def status_line(
     for count in _counts(kinds):
         if line_width((*counts, count)) + 2 <= room:
             counts += [count, Span("  ")]
+    pace = Span(f"{rate_text(rate)}  ") if rate_text(rate) else Span("")
+    if line_width((*counts, pace)) <= room:
+        counts = [pace, *counts] if pace.text else counts
     left = cells - line_width((badge, *modes, *counts, *fresh)) - 2
     # A few letters of a path tell nothing.
     shown = cut_head(clean(place), left, mark=glyphs.ellipsis) if left >= _PLACE_LEAST else ""

@@ -15,14 +15,16 @@ _NEVER: Final = 0.05
 _MOST: Final = 10**18
 
 
-def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs) -> str:
+def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs, *, scale: float = 0.0) -> str:
     """Return a chart of exactly `cells` cells, its highest value as high as it gets; blank where there is no value.
+
+    With a `scale` that is as high as it gets instead: charts with the same one can be compared.
 
     Neighbours share a cell where there are more values than cells; each value has its own where there are fewer, at
     the right, since the newest is last.
     """
     shown = _shared_out([min(max(value, 0), _MOST) for value in values], cells)
-    highest, top = max(shown, default=0.0), len(glyphs.bars) - 1
+    highest, top = max([*shown, scale]), len(glyphs.bars) - 1
     # Nothing alone is drawn as nothing: a little is told from it, however high the highest is.
     chart = "".join(glyphs.bars[math.ceil(value * top / highest) if value else 0] for value in shown)
     return chart.rjust(max(cells, 0))
