@@ -32,7 +32,9 @@ class Ui:
         return self
 
     async def settle(self) -> None:
-        await self.app.workers.wait_for_complete([w for w in self.app.workers if w.group == "write"])
+        await self.app.workers.wait_for_complete(
+            [w for w in self.app.workers if w.group in ("write", "past")]
+        )
         await self.pilot.pause()
         await self.pilot.pause()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fakes import a_reader, keys, write_store
+from keydeck.engine.lookout import Lookout
 from keydeck.live.watch import Readable, Watch
 
 
@@ -18,7 +19,7 @@ async def forbidden(_source: Readable, _folders: list[Path], _stop: asyncio.Even
 async def test_a_folder_that_may_not_be_watched_is_looked_at(home: Path) -> None:
     """Where the system refuses to tell of events the files are polled, and the view says so."""
     write_store(home, {"openrouter": keys("aaa001")})
-    watch = Watch(a_reader(home), events=forbidden)
+    watch = Watch(Lookout(a_reader(home)), events=forbidden)
     snapshots = watch.snapshots()
     first = await asyncio.wait_for(anext(snapshots), 5)
     assert watch.how == "polling"
@@ -32,7 +33,7 @@ async def test_a_folder_that_may_not_be_watched_is_looked_at(home: Path) -> None
 async def test_a_changed_mode_is_a_change(home: Path) -> None:
     """A file that may be read again is read again, although its content is the same."""
     path = write_store(home, {"openrouter": keys("aaa001")})
-    watch = Watch(a_reader(home), events=forbidden)
+    watch = Watch(Lookout(a_reader(home)), events=forbidden)
     snapshots = watch.snapshots()
     await asyncio.wait_for(anext(snapshots), 5)
     os.chmod(path, 0o640)

@@ -120,6 +120,90 @@ SAID: dict[str, tuple[Change, str, str]] = {
         "· | now picks by random",
         "· | now picks by random",
     ),
+    "reset": (a_change(ChangeKind.RESET), "● | reset", "● | reset"),
+    "a reset that was undone": (
+        a_change(ChangeKind.RESET_UNDONE, code=429, message="slow down", until=NOW + 840),
+        "◐ | reset undone: 429 rate limit: slow down, cooling until 14:16:11",
+        "◐ | reset undone: 429 rate limit, cooling until 14:16:11",
+    ),
+    "resumed": (a_change(ChangeKind.RESUMED), "● | resumed", "● | resumed"),
+    "moved": (a_change(ChangeKind.MOVED, detail="first"), "· | moved first", "· | moved first"),
+    "order": (a_change(ChangeKind.MOVED, row_id=None), "· | order changed", "· | order changed"),
+    "back with an undo": (
+        a_change(ChangeKind.ADDED, detail=Return.UNDONE),
+        "· | added: its removal is undone",
+        "· | added: its removal is undone",
+    ),
+    "met": (
+        a_change(ChangeKind.ADOPTED, row_id=None, count=3),
+        "· | 3 keys met for the first time",
+        "· | 3 keys met for the first time",
+    ),
+    "met afresh": (
+        a_change(ChangeKind.ADOPTED, row_id=None, detail=Return.AFRESH),
+        "· | 1 key of another home",
+        "· | 1 key of another home",
+    ),
+    "stored": (
+        a_change(ChangeKind.ADOPTED),
+        "· | stored: an agent uses it",
+        "· | stored: an agent uses it",
+    ),
+    "a success": (
+        a_change(ChangeKind.READY, detail=Return.PROVEN),
+        "● | a request went through",
+        "● | a request went through",
+    ),
+    "cleared by another program": (
+        a_change(ChangeKind.READY, detail=Return.CLEARED, is_outside=True),
+        "● | changed outside: cooldown cleared",
+        "● | changed outside: cooldown cleared",
+    ),
+    "added by another program": (
+        a_change(ChangeKind.ADDED, is_outside=True),
+        "· | changed outside: added",
+        "· | changed outside: added",
+    ),
+    "renamed by another program": (
+        a_change(ChangeKind.RENAMED, detail="old-laptop", is_outside=True),
+        "· | changed outside: renamed from old-laptop",
+        "· | changed outside: renamed",
+    ),
+    "benched by another program": (
+        a_change(code=429, is_outside=True),
+        "◐ | 429 rate limit",
+        "◐ | 429 rate limit",
+    ),
+    "healed": (
+        a_change(ChangeKind.HEALED, detail="cooldown, count", is_outside=True),
+        "· | changed outside: lost cooldown, count, put back",
+        "· | changed outside: lost something, put back",
+    ),
+    "came back": (
+        a_change(ChangeKind.CAME_BACK, is_outside=True),
+        "· | changed outside: came back after its removal, removed again",
+        "· | changed outside: came back after its removal, removed again",
+    ),
+    "from a backup": (
+        a_change(ChangeKind.PUT_BACK, is_outside=True),
+        "· | changed outside: back with an older copy of the store",
+        "· | changed outside: back with an older copy of the store",
+    ),
+    "something new": (
+        a_change(ChangeKind.OUTSIDE, detail="recoloured", is_outside=True),
+        "· | changed outside: recoloured",
+        "· | changed outside",
+    ),
+    "requests": (
+        a_change(ChangeKind.REQUESTS, row_id=None, count=1234),
+        "· | 1,234 requests",
+        "· | 1,234 requests",
+    ),
+    "gap": (
+        a_change(ChangeKind.GAP, row_id=None),
+        "· | what happened just before is not known: part of the journal is missing",
+        "· | what happened just before is not known: part of the journal is missing",
+    ),
     "counted": (
         a_change(code=429, count=3, until=NOW + 840),
         "◐ | 429 rate limit, cooling until 14:16:11 ×3",

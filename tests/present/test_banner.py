@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes import NOW, FakeClock, a_key, a_reader, benched, keys, write_store
+from fakes import NOW, FailingDisk, FakeClock, a_key, a_reader, benched, keys, write_store
+from keydeck.engine.errors import StoreCorrupt
+from keydeck.engine.trouble import GAP
 from keydeck.present.empty import empty_lines
 from keydeck.present.panes import banner, since_text
 from keydeck.present.spans import plain
@@ -104,3 +108,23 @@ def test_since_is_a_moment_and_an_age() -> None:
     assert since_text(NOW - 60, NOW) == "14:01:11 (1m00s ago)"
     assert since_text(None, NOW) == "unknown"
     assert since_text(NOW + 60, NOW).endswith("(0s ago)")
+
+
+def test_what_cannot_be_told_now_is_said(home: Path) -> None:
+    """Events that wait in memory, with the system's reason; picking goes on."""
+    write_store(home, {"openrouter": keys("aaa001")})
+    reader = a_reader(home, disk=FailingDisk(errno.ENOSPC, on=("write",)))
+    reader.store.count("aaa001")
+    snapshot = reader.read()
+    assert banner(snapshot, NOW) == ""
+    assert not reader.store.flush()
+    said = banner(reader.read(), NOW)
+    assert said.startswith("the disk is full: benches and counts of this process wait in memory")
+
+
+def test_a_gap_in_the_history_is_said(home: Path) -> None:
+    """Sums are exact, what happened in between is not known; a worse trouble comes first."""
+    write_store(home, {"openrouter": keys("aaa001")})
+    snapshot = replace(a_reader(home).read(), store_troubles=(GAP,))
+    assert "part of the history is missing" in banner(snapshot, NOW)
+    assert banner(replace(snapshot, trouble=StoreCorrupt(home, "torn")), NOW).startswith("auth.json")

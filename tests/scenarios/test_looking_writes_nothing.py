@@ -32,6 +32,7 @@ from fakes import (
 from keydeck import load_pool
 from keydeck.cli import keydeck
 from keydeck.engine.errors import StoreError
+from keydeck.engine.lookout import Lookout
 from keydeck.engine.pool import get_pool_strategy, list_custom_pool_providers
 from keydeck.live.watch import Readable, Watch
 from keydeck.present.glyphs import UNICODE
@@ -264,7 +265,7 @@ class TestFS48LookingDoesNotWrite:
             while not stop.is_set():
                 yield await looks.get()
 
-        watch = Watch(a_reader(lived_in, **VARIABLES), events=told)
+        watch = Watch(Lookout(a_reader(lived_in, **VARIABLES)), events=told)
         os.utime(lived_in / "config.yaml", (1, 1))
         before = exact(lived_in.parent)
         snapshots = watch.snapshots()

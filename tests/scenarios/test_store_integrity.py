@@ -45,6 +45,7 @@ from keydeck.engine.errors import (
     StoreUnreadable,
 )
 from keydeck.engine.file_store import FileStore
+from keydeck.engine.lookout import Lookout
 from keydeck.engine.secret import Secret
 from keydeck.live.watch import Readable, Watch
 from keydeck.present.panes import banner
@@ -466,7 +467,7 @@ class TestFS49ReplaceByRenameIsSeen:
     async def test_fs_49_two_replacements_within_50_ms(self, home: Path) -> None:
         """The last of two renames in a row is shown, told by an event and not by the two-second look."""
         write_store(home, {"openrouter": [a_key("aaa001", "before")]})
-        async with following(Watch(a_reader(home))) as seen:
+        async with following(Watch(Lookout(a_reader(home)))) as seen:
             await seen.until_events_come(home)
             for round_ in range(2):
                 replace_with(home, f"first-{round_}")
@@ -484,7 +485,7 @@ class TestFS49ReplaceByRenameIsSeen:
             while not stop.is_set():
                 yield await looks.get()
 
-        async with following(Watch(a_reader(home), events=silent)) as seen:
+        async with following(Watch(Lookout(a_reader(home)), events=silent)) as seen:
             for number in range(4):
                 replace_with(home, f"round-{number}")
                 looks.put_nowait(False)
@@ -493,7 +494,7 @@ class TestFS49ReplaceByRenameIsSeen:
 
     async def test_fs_49_a_store_that_comes_later_is_seen(self, home: Path) -> None:
         """Neither the folder nor the file was there when the watching began."""
-        async with following(Watch(a_reader(home))) as seen:
+        async with following(Watch(Lookout(a_reader(home)))) as seen:
             write_store(home, {"openrouter": [a_key("aaa001", "new")]})
             await seen.label("new")
 
@@ -511,7 +512,7 @@ class TestFS49ReplaceByRenameIsSeen:
             yield True
             await stop.wait()
 
-        async with following(Watch(a_reader(home), events=busy)) as seen:
+        async with following(Watch(Lookout(a_reader(home)), events=busy)) as seen:
             await asyncio.wait_for(told.wait(), 5)
             assert seen.labels.empty()
             assert tree(home) == before

@@ -14,9 +14,11 @@ from textual.keys import REPLACED_KEYS, key_to_character
 
 POOLS: Final = "pools"
 DETAIL: Final = "detail"
+EVENTS: Final = "events"
 SETTINGS: Final = "settings"
-EVERYWHERE: Final = frozenset({POOLS, DETAIL, SETTINGS})
+EVERYWHERE: Final = frozenset({POOLS, DETAIL, EVENTS, SETTINGS})
 _ON_POOLS: Final = frozenset({POOLS})
+_ON_LISTS: Final = frozenset({POOLS, EVENTS})
 _ON_KEYS: Final = frozenset({POOLS, DETAIL})
 
 _KEY_NAMES: Final = {
@@ -64,6 +66,8 @@ _ALSO: Final = {
     "view.freeze": "pause hold",
     "app.theme": "color colour dark light",
     "app.quit": "exit leave close",
+    "go.events": "history timeline journal activity log",
+    "view.follow": "newest tail",
     "go.settings": "preferences options keymap rebind config",
     "share.shot": "picture svg export",
     "share.id": "clipboard",
@@ -130,9 +134,14 @@ def _move(action_id: str, keys: tuple[str, ...], text: str, help_text: str) -> A
 
 
 def _look(
-    action_id: str, keys: tuple[str, ...], text: str, help_text: str, *, bar: int = 0, pools: bool = True
+    action_id: str,
+    keys: tuple[str, ...],
+    text: str,
+    help_text: str,
+    *,
+    bar: int = 0,
+    scope: frozenset[str] = _ON_POOLS,
 ) -> Action:
-    scope = _ON_POOLS if pools else EVERYWHERE
     return Action(id=action_id, keys=keys, text=text, help=help_text, group="look", scope=scope, bar=bar)
 
 
@@ -181,8 +190,30 @@ ACTIONS: Final[tuple[Action, ...]] = (
     _move("pane.previous", ("shift+tab",), "last pool", "previous pool"),
     _move("pane.left", ("h", "left"), "left", "the pool to the left, or the previous one"),
     _move("pane.right", ("l", "right"), "right", "the pool to the right, or the next one"),
-    _look("view.open", ("enter",), "open", "everything about this key; a folded pool opens", bar=2),
-    _look("view.filter", ("slash",), "filter", "show only keys that match: words, state: pool: code:", bar=3),
+    _look(
+        "view.open",
+        ("enter",),
+        "open",
+        "everything about this key; a folded pool opens",
+        bar=2,
+        scope=_ON_LISTS,
+    ),
+    _look(
+        "view.filter",
+        ("slash",),
+        "filter",
+        "show only what matches: words, state: pool: code:",
+        bar=3,
+        scope=_ON_LISTS,
+    ),
+    _look(
+        "view.follow",
+        ("f",),
+        "follow",
+        "go to the newest event and along with it, or stay",
+        bar=4,
+        scope=frozenset({EVENTS}),
+    ),
     _look("view.problems", ("exclamation_mark",), "problems", "only pools with a key that is out", bar=8),
     _look("view.sort", ("o",), "sort", "sort by state, name, requests, time left, or as the pool does"),
     _look("view.reverse", ("O",), "reverse", "the other way round"),
@@ -190,7 +221,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     _look("view.fold_all", ("underscore",), "fold all", "only headlines, or everything again"),
     _look("view.zoom", ("z",), "zoom", "only this pool, or all again"),
     _look("view.wide", ("w",), "wide", "more columns, or the usual ones"),
-    _look("view.freeze", ("p",), "freeze", "hold what is shown; clocks go on"),
+    _look("view.freeze", ("p",), "freeze", "hold what is shown; clocks go on", scope=_ON_LISTS),
     Action(
         id="view.back",
         keys=("escape",),
@@ -198,9 +229,9 @@ ACTIONS: Final[tuple[Action, ...]] = (
         help="close, clear or go back, one at a time",
         group="look",
         bar=2,
-        bar_on=frozenset({DETAIL, SETTINGS}),
+        bar_on=frozenset({DETAIL, EVENTS, SETTINGS}),
     ),
-    _look("view.mask", ("m",), "mask", "hide names, mails and messages", bar=10, pools=False),
+    _look("view.mask", ("m",), "mask", "hide names, mails and messages", bar=10, scope=EVERYWHERE),
     _change("key.mark", ("v",), "mark", "mark this key: r and d then act on all marked", pools=True),
     _change("key.add", ("a",), "add", "add a key to this pool, or to another", bar=5),
     _change("key.edit", ("e",), "edit", "this key's label, base URL and place"),
@@ -232,13 +263,22 @@ ACTIONS: Final[tuple[Action, ...]] = (
         text="copy id",
         help="this key's id to the terminal's clipboard",
         group="share",
-        scope=_ON_KEYS,
+        scope=_ON_KEYS | {EVENTS},
     ),
     _anywhere("share.note", ("Y",), "copy note", "what is wrong, without names, for a chat", "share"),
     _anywhere("share.note_file", (), "note to file", "the same note as a file", "share"),
     _anywhere("share.json", (), "export JSON", "all pools as keydeck auth list --json prints them", "share"),
     _anywhere("share.diagnostics", (), "copy diagnostics", "versions and sizes, for a bug report", "share"),
     _anywhere("go.pools", ("1",), "pools", "the pools", "go"),
+    Action(
+        id="go.events",
+        keys=("2",),
+        text="events",
+        help="what happened, newest first",
+        group="go",
+        bar=9,
+        bar_on=frozenset({POOLS, DETAIL}),
+    ),
     _anywhere("go.settings", ("4",), "settings", "look, keys and other settings", "go"),
     _anywhere("app.palette", ("ctrl+p", "colon"), "commands", "find any command, pool or key", "go"),
     _setting(

@@ -26,6 +26,7 @@ from keydeck.dashboard.keymap import textual_keymap
 from keydeck.dashboard.messages import SnapshotArrived
 from keydeck.dashboard.screens.deck import DeckScreen
 from keydeck.dashboard.screens.detail import DetailScreen
+from keydeck.dashboard.screens.events import EventsScreen
 from keydeck.dashboard.screens.pools import PoolsScreen
 from keydeck.dashboard.screens.settings import SettingsScreen
 from keydeck.dashboard.settings import Settings, SettingsFile
@@ -35,14 +36,18 @@ from keydeck.dashboard.themes import POOL_DARK, THEMES, variable_defaults
 from keydeck.dashboard.toasts import Toasts
 from keydeck.engine.acts import Operator
 from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.lookout import Lookout
+from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
-from keydeck.live.activity import Activity, compare, elapsed, known_before
+from keydeck.live.activity import Activity, Change, known_before
+from keydeck.live.chronicle import Chronicle
 from keydeck.live.watch import Watch
 from keydeck.present.activity import settled
 from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
 from keydeck.present.note import Surface, diagnostics
 from keydeck.present.rows import Context, without_names
 from keydeck.present.text import clean
+from keydeck.present.traffic import Traffic, traffic
 
 DEFAULT_MODE = "pools"
 """Where the app starts."""
@@ -99,15 +104,21 @@ class PoolApp(App[None]):
         self.toasts = Toasts(self, clock)
         self.acting = Acting(self, reader)
         self._reader = reader
-        self._watch = Watch(reader) if watch else None
-        self.snapshot: HomeSnapshot = reader.read()
+        self._lookout = Lookout(reader)
+        self.snapshot: HomeSnapshot = self._lookout.read()
         """What the files say now."""
+        self._watch = Watch(self._lookout, since=self.snapshot) if watch else None
         self.view = self.snapshot
         """What the screens show: the same, but for a frozen view."""
         self.is_frozen = False
         self.activity = Activity()
         self.activity.extend(settled(known_before(self.snapshot, clock()), self.snapshot.scrubber))
-        self._beat_at = clock()
+        """What the rows tell of the past, until the journal is read."""
+        self._chronicle = Chronicle(reader)
+        self._since_start: list[Change] | None = []
+        """What happened while the past was being read."""
+        self.traffic: Traffic | None = None
+        """The requests of the last hour, where a journal tells of them."""
         self.command_flags = ""
         """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
@@ -150,16 +161,31 @@ class PoolApp(App[None]):
         for sign in (signal.SIGTERM, signal.SIGHUP):
             # Leave as `q` does, so that the terminal and a demo's folder are left in order.
             asyncio.get_running_loop().add_signal_handler(sign, self.exit, None, 128 + sign)
+        self.add_mode("events", lambda: EventsScreen(self))
         self.add_mode("settings", lambda: SettingsScreen(self))
         if self.settings_file.trouble:
             self.tell(self.settings_file.trouble, "error")
         self.set_timer(1 - self.clock() % 1, self._start_ticking)
         self.call_after_refresh(self._start_watching)
+        self.call_after_refresh(self._start_reading_the_past)
 
     def _start_watching(self) -> None:
         """Follow the files from the moment on in which the watch was made: nothing is lost until this begins."""
         if self._watch is not None:
             self.run_worker(self._follow(self._watch), group="watch", exclusive=True, exit_on_error=True)
+
+    def _start_reading_the_past(self) -> None:
+        self.run_worker(self._read_the_past(), group="past", exit_on_error=True)
+
+    async def _read_the_past(self) -> None:
+        """Put what the journals tell of the time before now below what happened since."""
+        snapshot, now = self.snapshot, self.clock()
+        changes = await asyncio.to_thread(self._chronicle.begin, snapshot, now)
+        since, self._since_start = self._since_start or [], None
+        self.activity = Activity()
+        self.activity.extend((*settled(changes, snapshot.scrubber), *since))
+        self._note_traffic(now)
+        self.repaint()
 
     def _start_ticking(self) -> None:
         self.tick()
@@ -169,14 +195,19 @@ class PoolApp(App[None]):
         """Move the clocks on screen."""
         now = self.clock()
         self.acting.forget_old_undos()
-        self._note_what_the_clock_did(now)
+        is_news = self._note(self._chronicle.beat(self.snapshot, now), self.snapshot.scrubber)
+        self._note_traffic(now)
         for screen in self._deck_screens():
-            screen.tick(now)
+            if is_news:
+                screen.repaint()
+            else:
+                screen.tick(now)
 
     async def on_unmount(self) -> None:
         """Let the watcher go at once."""
         if self._watch is not None:
             self._watch.stop()
+        self._chronicle.close()
 
     def _deck_screens(self) -> list[DeckScreen]:
         """Return the screens that are drawn now: the topmost full one, below any dialogs."""
@@ -211,6 +242,16 @@ class PoolApp(App[None]):
         while isinstance(self.screen, DetailScreen):
             self.pop_screen()
         self._pools.show_place(provider, row_id)
+
+    def show_key(self, provider: str, row_id: str | None) -> bool:
+        """Go to a key in full, or to a pool where no key is named; False if it is gone."""
+        pool = self.view.pool(provider)
+        if pool is None or (row_id is not None and all(row.id != row_id for row in pool.rows)):
+            return False
+        self.show_pool(provider, row_id)
+        if row_id is not None:
+            self.push_screen(DetailScreen(self, provider, row_id))
+        return True
 
     # --- pictures --------------------------------------------------------------------------------------
 
@@ -253,9 +294,12 @@ class PoolApp(App[None]):
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         """Show what was read, unless the view is held."""
         before, after, now = self.snapshot, message.snapshot, self.clock()
-        self._note_what_the_clock_did(now)  # first, or a return would be told twice
-        changes = compare(before, after, now)
-        self.activity.extend(settled(changes, before.scrubber, after.scrubber))
+        if before is after and self.watching == message.watching:
+            return
+        self._note(
+            self._chronicle.beat(before, now), before.scrubber
+        )  # first, or a return would be told twice
+        self._note(self._chronicle.look(before, after, now), before.scrubber, after.scrubber)
         self.snapshot = message.snapshot
         self.watching = message.watching
         self.catch_up()
@@ -266,10 +310,19 @@ class PoolApp(App[None]):
             self.view = self.snapshot
         self.repaint()
 
-    def _note_what_the_clock_did(self, now: float) -> None:
-        changes = elapsed(self.snapshot, self._beat_at, now)
-        self.activity.extend(settled(changes, self.snapshot.scrubber))
-        self._beat_at = now
+    def _note(self, changes: tuple[Change, ...], *scrubbers: Scrubber) -> bool:
+        """Remember what happened; tell whether anything did."""
+        told = settled(changes, *scrubbers)
+        self.activity.extend(told)
+        if self._since_start is not None:
+            self._since_start.extend(told)
+        return bool(told)
+
+    def _note_traffic(self, now: float) -> None:
+        """Count the requests of the last hour anew; the same object stays while nothing differs."""
+        if self._since_start is None and self._chronicle.has_journal:
+            counted = traffic(self.view, self._chronicle.totals, now)
+            self.traffic = self.traffic if counted == self.traffic else counted
 
     def freeze(self) -> None:
         """Hold the view, or let it go."""
@@ -290,7 +343,7 @@ class PoolApp(App[None]):
 
     async def read_again(self) -> None:
         """Read in a thread and show what was read."""
-        snapshot = await asyncio.to_thread(self._reader.read)
+        snapshot = await asyncio.to_thread(self._lookout.read)
         self.post_message(SnapshotArrived(snapshot, self.watching))
 
     # --- acts ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Final
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
 _PLACES: Final = (_PACKAGE / "styles", _PACKAGE.parent.parent / "styles")
 # Later sheets win; responsive comes last (style 1.11).
-_ORDER: Final = ("base", "pools", "dialogs", "settings", "themes", "responsive")
+_ORDER: Final = ("base", "pools", "events", "dialogs", "settings", "themes", "responsive")
 
 
 def stylesheets() -> list[str | PurePath]:

@@ -21,6 +21,7 @@ from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.credential import Credential
 from keydeck.engine.events import Event, Position
 from keydeck.engine.files import Disk
+from keydeck.engine.follower import Follower
 from keydeck.engine.history import read_history, totals_now
 from keydeck.engine.home import Home
 from keydeck.engine.journal import Placed
@@ -74,6 +75,11 @@ class FileStore:
     def path(self) -> Path:
         """The file, as named."""
         return self._path
+
+    @property
+    def writer(self) -> str:
+        """The name under which this process tells."""
+        return self._books.writer
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -139,6 +145,10 @@ class FileStore:
     def history(self, start: Position | None = None) -> Iterator[Placed]:
         """Yield what happened, from a position or the beginning of what is kept; see `history.read_history`."""
         return read_history(self._disk, self._folder, start)
+
+    def follow(self) -> Follower:
+        """Return a reader of what happens, with a descriptor of its own."""
+        return Follower(self._disk, self._folder)
 
     def totals(self) -> Totals:
         """Return requests per minute and per hour, by row."""

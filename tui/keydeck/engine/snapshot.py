@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -25,7 +25,7 @@ from keydeck.engine.credential import Credential, Row, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
-from keydeck.engine.file_store import FileStore
+from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.known import groups, known_rows
@@ -35,6 +35,7 @@ from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
 from keydeck.engine.strategies import certain_pick
+from keydeck.engine.trouble import Trouble, gravest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,8 @@ class HomeSnapshot:
     """Why auth.json cannot be used now; the rows are the last good ones then."""
     config_trouble: ConfigError | None = None
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    store_troubles: tuple[Trouble, ...] = ()
+    """What else is wrong with the store, the gravest first; the rows are right all the same."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -156,6 +159,10 @@ class HomeReader:
 
     def read(self) -> HomeSnapshot:
         """Look at everything now; troubles are told in the snapshot, never raised."""
+        return self.read_with_rows()[0]
+
+    def read_with_rows(self) -> tuple[HomeSnapshot, Mapping[str, tuple[Row, ...]]]:
+        """Return what `read` does, and the rows before anything the journal tells of them, by provider."""
         env = self.env()
         config, config_trouble = self._read_config(env)  # first: the store must know who shuffles its rows
         stored, trouble = self._read_store()
@@ -171,11 +178,16 @@ class HomeReader:
             root=root,
         )
         offers = discover(scene)
-        pools = self._pools(scene, _with_inherited(stored, root), offers)
+        lists = _overlaid(scene, _with_inherited(stored, root), offers)
+        pools = tuple(
+            PoolSnapshot(provider, _strategy(config, provider, rows), self._known(provider, rows))
+            for provider, rows in lists.items()
+            if rows
+        )
         scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
         if not scrubber.knows_what(self.scrubber):  # most changes leave all secrets as they are
             self.scrubber = scrubber
-        return HomeSnapshot(
+        snapshot = HomeSnapshot(
             home=self.home,
             pools=pools,
             read_at=self._read_at,
@@ -183,9 +195,15 @@ class HomeReader:
             trouble=trouble,
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
+            store_troubles=self.store_troubles(),
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
+        return snapshot, lists
+
+    def store_troubles(self) -> tuple[Trouble, ...]:
+        """Return what is wrong with the stores now, the gravest first."""
+        return gravest_first(*(trouble for store in self.stores for trouble in store.troubles()))
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""
@@ -205,6 +223,11 @@ class HomeReader:
         files = (self.home.auth_path, self.home.config_path, self.home.root / "auth.json")
         folders = {path.parent for path in files} | {Path(os.path.realpath(path)).parent for path in files}
         return tuple(sorted(folders))
+
+    def journal_folders(self) -> tuple[Path, ...]:
+        """Return the folders in which the journals grow; they come with the first thing that is told."""
+        stores = [self.home.auth_path, *([self.home.root / "auth.json"] if self.home.inherits else [])]
+        return tuple(Path(os.path.realpath(path)).parent / FOLDER for path in stores)
 
     def _read_store(self) -> tuple[StoreSnapshot, StoreError | None]:
         try:
@@ -236,6 +259,11 @@ class HomeReader:
     def _known(self, provider: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         return known_rows(provider, rows, self.store_of(rows).facts)
 
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """The home's own store, and the root's where rows may show through from it."""
+        return (self.store, self._root) if self._root else (self.store,)
+
     def store_of(self, rows: Sequence[Row]) -> Store:
         """Return the store that these rows of one pool belong to: the root's, where they are inherited."""
         return self._root if self._root and any(row.inherited for row in rows) else self.store
@@ -246,26 +274,18 @@ class HomeReader:
         if self._root:
             self._root.close()
 
-    def _pools(
-        self, scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
-    ) -> tuple[PoolSnapshot, ...]:
-        lists = {
-            provider: self._known(
-                provider, overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
-            )
-            for provider in dict.fromkeys((*stored, *offers))  # the file's order, which is the operator's
-        }
-        return tuple(
-            PoolSnapshot(provider, _strategy(scene.config, provider, rows), rows)
-            for provider, rows in lists.items()
-            if rows
-        )
+
+def _overlaid(
+    scene: Scene, stored: Mapping[str, tuple[Row, ...]], offers: Mapping[str, list[Credential]]
+) -> dict[str, tuple[Row, ...]]:
+    return {
+        provider: overlay(scene, provider, stored.get(provider, ()), offers.get(provider, []))
+        for provider in dict.fromkeys((*stored, *offers))  # the file's order, which is the operator's
+    }
 
 
 def _with_inherited(own: StoreSnapshot, root: StoreSnapshot) -> Mapping[str, tuple[Row, ...]]:
     """Let the root's rows show through where the profile has none (hermes-pool 1.2)."""
-    from dataclasses import replace
-
     shining = {
         provider: tuple(replace(row, inherited=True) for row in rows)
         for provider, rows in root.pools.items()

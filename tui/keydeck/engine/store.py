@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.events import Event, Position, Record
+from keydeck.engine.follower import Follower
 from keydeck.engine.home import Home
 from keydeck.engine.ledger import Facts
 from keydeck.engine.totals import Totals
@@ -97,6 +98,10 @@ class Store(Protocol):
     def home(self) -> Home:
         """The home this store belongs to, for its whole life."""
 
+    @property
+    def writer(self) -> str:
+        """The name under which this process tells."""
+
     def snapshot(self) -> StoreSnapshot:
         """Read the store.
 
@@ -130,6 +135,9 @@ class Store(Protocol):
 
     def history(self, start: Position | None = None) -> Iterator[tuple[Position, Record]]:
         """Yield what happened, from a position or the beginning of what is kept."""
+
+    def follow(self) -> Follower:
+        """Return a reader of what happens, for people: back into the past and on with what comes."""
 
     def totals(self) -> Totals:
         """Return requests per minute and per hour, by row."""

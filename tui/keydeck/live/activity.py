@@ -1,4 +1,4 @@
-"""What happened to the keys of a home, told from two looks at it: an activity strip without a journal.
+"""What happened to the keys of a home: the changes that people are told of, and those that two looks at it tell.
 
 `compare` tells what somebody did, `elapsed` what the clock alone did. When a new look arrives both are due, with
 the same `now`: ``elapsed(before, last, now)``, then ``compare(before, after, now)``. Nothing here reads the clock.
@@ -29,7 +29,7 @@ _LATE_S: Final = 30.0
 
 
 class ChangeKind(StrEnum):
-    """What can happen to a key or a pool. Orders and request counts are not told: strategies move them all day."""
+    """What can happen to a key or a pool. Two looks tell those up to `STRATEGY`, the journal nearly all."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -44,6 +44,24 @@ class ChangeKind(StrEnum):
     """Its row cannot be read any more."""
     READY = "ready"
     STRATEGY = "strategy"
+    RESET = "reset"
+    RESET_UNDONE = "reset_undone"
+    RESUMED = "resumed"
+    MOVED = "moved"
+    ADOPTED = "adopted"
+    """Met for the first time, a pool's rows together; or one that was only offered, and is stored by now."""
+    HEALED = "healed"
+    """Another program wrote an old copy back, and what it lost is put right: the `detail`."""
+    CAME_BACK = "came_back"
+    """Another program wrote it back after its removal, and it is removed again."""
+    PUT_BACK = "put_back"
+    """It is there again with a copy of the store that was put in place."""
+    OUTSIDE = "outside"
+    """Another program did something that only a newer version has a word for: the `detail`."""
+    REQUESTS = "requests"
+    """`count` requests were sent with keys of the pool in the minute that began at `at`."""
+    GAP = "gap"
+    """What happened before is not known: part of the journal is missing."""
 
 
 class Return(StrEnum):
@@ -55,6 +73,9 @@ class Return(StrEnum):
     NEW_KEY = "new key"
     TOKEN_RENEWED = "token renewed"  # noqa: S105 - words
     MENDED = "its row is mended"
+    PROVEN = "a request went through"
+    UNDONE = "its removal is undone"
+    AFRESH = "rows of another home"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +94,18 @@ class Change:
     """The provider's words."""
     until: float | None = None
     detail: str | None = None
-    """The old label, the new strategy, why there is no secret, or a `Return`."""
+    """The old label, the new strategy or place, why there is no secret, or a `Return`."""
     count: int = 1
+    by: str = ""
+    """Which writer told it, in short; empty where two looks did."""
+    is_ours: bool = False
+    """Whether this process told it."""
+    is_outside: bool = False
+    """Whether another program did it to auth.json: who told it only noticed."""
+    twins: tuple[str, ...] = field(default=(), repr=False)
+    """The other rows it is true of, since they hold the same secret."""
+    since: float | None = field(default=None, compare=False)
+    """When the provider said no, as the row has it: what makes one failure another than the last."""
 
 
 # --- what somebody did -------------------------------------------------------------------------------------
@@ -293,14 +324,16 @@ def _change(row: Row, kind: ChangeKind, at: float, **more: Any) -> Change:
 def _benched(row: Credential, at: float) -> Change:
     end = _finite(cooldown_end(row))
     code, said = row.last_error_code, row.last_error_message or row.last_error_reason
-    return _change(row, ChangeKind.BENCHED, at, code=code, message=said, until=end)
+    since = _finite(row.last_status_at)
+    return _change(row, ChangeKind.BENCHED, at, code=code, message=said, until=end, since=since)
 
 
 def _died(row: Credential, at: float, why: str | None) -> Change:
     if row.last_status != "dead":  # what the provider said last is about something else
         return _change(row, ChangeKind.DEAD, at, detail=why)
     code, said = row.last_error_code, row.last_error_message or row.last_error_reason
-    return _change(row, ChangeKind.DEAD, at, code=code, message=said, detail=why)
+    since = _finite(row.last_status_at)
+    return _change(row, ChangeKind.DEAD, at, code=code, message=said, detail=why, since=since)
 
 
 def _over(row: Credential, at: float) -> Change:
@@ -344,12 +377,17 @@ class Activity:
         """Return at most `count` changes, the newest first."""
         return tuple(islice(reversed(self._changes), max(count, 0)))
 
+    def numbered(self) -> tuple[tuple[int, Change], ...]:
+        """Return all changes with the number that each keeps for as long as it is there, the newest first."""
+        last = self._dropped + len(self._changes)
+        return tuple(zip(range(last, self._dropped, -1), reversed(self._changes), strict=True))
+
     def of(self, provider: str, row_id: str | None) -> tuple[Change, ...]:
         """Return the changes of one row, the newest first; of the pool itself where the id is None."""
         return tuple(
             change
             for change in reversed(self._changes)
-            if change.row_id == row_id and change.provider == provider
+            if change.provider == provider and (change.row_id == row_id or row_id in change.twins)
         )
 
     def _fold(self, place: int, change: Change) -> bool:

@@ -10,11 +10,11 @@ from typing import Final
 from keydeck.engine.credential import Credential
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.state import Health, HealthKind, RowState
-from keydeck.live.activity import Change, ChangeKind
+from keydeck.live.activity import Change, ChangeKind, Return
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.rows import Context, label_text, said_text, why_text
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
-from keydeck.present.text import LONGEST, clock_time, cut, width
+from keydeck.present.text import LONGEST, clock_time, cut, grouped, width
 
 _NARROW_BELOW: Final = 70
 """Cells under which times give up their seconds."""
@@ -44,6 +44,7 @@ def _settled(change: Change, scrubber: Scrubber) -> Change:
         label=label_text(change.label, scrubber) or label_text(change.row_id or "", scrubber),
         detail=None if change.detail is None else label_text(change.detail, scrubber),
         message=None if change.message is None else _said(change.message, scrubber),
+        by=label_text(change.by, scrubber),
     )
 
 
@@ -55,9 +56,12 @@ def _said(message: str, scrubber: Scrubber) -> str:
 
 
 def activity_lines(
-    changes: Iterable[Change], now: float, cells: int, count: int, context: Context
+    changes: Iterable[Change], now: float, cells: int, count: int, context: Context, *, name_cells: int = 0
 ) -> tuple[Line, ...]:
-    """Return at most `count` lines, each exactly `cells` wide; `changes` come newest first."""
+    """Return at most `count` lines, each exactly `cells` wide; `changes` come newest first.
+
+    Names get `name_cells` at least, so that columns stay where they are while a longer list is scrolled.
+    """
     shown = tuple(islice(changes, max(count, 0)))
     mark = context.glyphs.ellipsis
     if not shown:
@@ -65,7 +69,7 @@ def activity_lines(
         return (nothing,) * min(max(count, 0), 1)
     times = [_time(change.at, now, narrow=cells < _NARROW_BELOW) for change in shown]
     names = [_names(change, context) for change in shown]
-    at = _columns(cells, max(map(width, times)), max(_name_width(*name) for name in names))
+    at = _columns(cells, max(map(width, times)), max(name_cells, *(_name_width(*name) for name in names)))
     return tuple(
         _line(change, time, key_name(*name, at.name, mark), now, at, context)
         for change, time, name in zip(shown, times, names, strict=True)
@@ -98,7 +102,7 @@ def _columns(cells: int, time: int, longest_name: int) -> _Columns:
 
 def _line(change: Change, time: str, name: str, now: float, at: _Columns, context: Context) -> Line:
     mark = context.glyphs.ellipsis
-    sign, role = _sign(change.kind, context.glyphs)
+    sign, role = change_sign(change.kind, context.glyphs)
     spans = (
         cell(time, at.time, Role.MUTED, mark),
         Span(" " * at.gap),
@@ -118,10 +122,13 @@ _STATE: Final[Mapping[ChangeKind, tuple[HealthKind, Role]]] = {
     ChangeKind.LOST_SECRET: (HealthKind.NO_SECRET, Role.ABSENT),
     ChangeKind.BROKEN: (HealthKind.BAD_ROW, Role.DEAD),
     ChangeKind.READY: (HealthKind.READY, Role.READY),
+    ChangeKind.RESET: (HealthKind.READY, Role.READY),
+    ChangeKind.RESUMED: (HealthKind.READY, Role.READY),
+    ChangeKind.RESET_UNDONE: (HealthKind.COOLING, Role.COOLING),
 }
 
 
-def _sign(kind: ChangeKind, glyphs: Glyphs) -> tuple[str, Role]:
+def change_sign(kind: ChangeKind, glyphs: Glyphs) -> tuple[str, Role]:
     """Return the sign of the state that came about; what changed no state has a dot."""
     if kind not in _STATE:
         return glyphs.dot, Role.ACCENT
@@ -143,14 +150,23 @@ def _time(moment: float, now: float, *, narrow: bool) -> str:
 # --- names -------------------------------------------------------------------------------------------------
 
 
+def change_name(change: Change, context: Context) -> str:
+    """Return what a change is about, in full length: ``provider / label``, or a pool alone."""
+    return " / ".join(part for part in _names(change, context) if part)
+
+
 def _names(change: Change, context: Context) -> tuple[str, str]:
     provider = label_text(change.provider, context.scrubber)
     if change.row_id is None:
-        return provider, ""
-    if context.masked:
-        return provider, "key"
-    name = label_text(change.label, context.scrubber)
-    return provider, name or label_text(change.row_id, context.scrubber)
+        return provider or "journal", ""
+    name = label_text(change.label, context.scrubber) or label_text(change.row_id, context.scrubber)
+    name = "key" if context.masked else name
+    return (provider, name) if provider else (name, "")
+
+
+def who_text(change: Change) -> str:
+    """Return who did it, as far as that is known: this process, a writer's short id, or another program."""
+    return "outside" if change.is_outside else "here" if change.is_ours else change.by
 
 
 def _name_width(provider: str, label: str) -> int:
@@ -168,6 +184,12 @@ def key_name(provider: str, label: str, cells: int, mark: str) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
+def change_text(change: Change, now: float, context: Context) -> str:
+    """Return what happened as one sentence in full length."""
+    end = _ends(change, now, narrow=False)[0]
+    return f"{_SAYS[change.kind](change, now, context)}{end}{_times(change, context.glyphs)}"
+
+
 def _words(change: Change, now: float, at: _Columns, context: Context) -> str:
     """Return what happened in as many cells as there are: of a bench its end stays, and the sentence gives way."""
     mark = context.glyphs.ellipsis
@@ -183,20 +205,23 @@ def _words(change: Change, now: float, at: _Columns, context: Context) -> str:
 
 def _ends(change: Change, now: float, *, narrow: bool) -> tuple[str, ...]:
     """Return how the end of a bench or pause is told, the longest form first."""
-    if change.until is None or change.kind not in (ChangeKind.BENCHED, ChangeKind.PAUSED):
+    if change.until is None or change.kind not in _HAS_END:
         return ("",)
     end = _time(change.until, now, narrow=narrow)
-    return (
-        (f", cooling until {end}", f", until {end}", "")
-        if change.kind is ChangeKind.BENCHED
-        else (f" until {end}", "")
-    )
+    if change.kind is ChangeKind.PAUSED:
+        return (f" until {end}", "")
+    return (f", cooling until {end}", f", until {end}", "")
 
 
 def _times(change: Change, glyphs: Glyphs) -> str:
-    if change.count < 2:
+    if change.count < 2 or change.kind in _COUNTS:
         return ""
-    return f" {'x' if glyphs.ellipsis.isascii() else '×'}{change.count}"
+    return f" {'x' if glyphs.ellipsis.isascii() else '×'}{grouped(change.count)}"
+
+
+_HAS_END: Final = (ChangeKind.BENCHED, ChangeKind.RESET_UNDONE, ChangeKind.PAUSED)
+_COUNTS: Final = (ChangeKind.REQUESTS, ChangeKind.ADOPTED)
+_OUTSIDE: Final = "changed outside"
 
 
 def _benched(change: Change, _now: float, context: Context) -> str:
@@ -218,7 +243,8 @@ def _broken(change: Change, _now: float, context: Context) -> str:
 
 
 def _renamed(change: Change, _now: float, context: Context) -> str:
-    return "renamed" if context.masked else f"renamed from {_detail(change, context)}"
+    said = "renamed" if context.masked or not change.detail else f"renamed from {_detail(change, context)}"
+    return _by_whom(said, change)
 
 
 def _strategy(change: Change, _now: float, context: Context) -> str:
@@ -226,7 +252,60 @@ def _strategy(change: Change, _now: float, context: Context) -> str:
 
 
 def _came_back(change: Change, _now: float, context: Context) -> str:
+    if change.is_outside and change.detail == Return.CLEARED:
+        return f"{_OUTSIDE}: cooldown cleared"
     return _detail(change, context) or "ready"
+
+
+def _there(change: Change, _now: float, context: Context) -> str:
+    said = change.kind.value
+    return _by_whom(f"{said}: {_detail(change, context)}" if change.detail else said, change)
+
+
+def _reset_undone(change: Change, now: float, context: Context) -> str:
+    return f"reset undone: {_benched(change, now, context)}"
+
+
+def _moved(change: Change, _now: float, context: Context) -> str:
+    return f"moved {_detail(change, context)}" if change.detail else "order changed"
+
+
+def _adopted(change: Change, _now: float, _context: Context) -> str:
+    if change.row_id is not None:
+        return "stored: an agent uses it"
+    number = f"{grouped(change.count)} {'key' if change.count == 1 else 'keys'}"
+    return (
+        f"{number} of another home" if change.detail == Return.AFRESH else f"{number} met for the first time"
+    )
+
+
+def _healed(change: Change, _now: float, context: Context) -> str:
+    lost = "" if context.masked else _detail(change, context)
+    return f"{_OUTSIDE}: lost {lost or 'something'}, put back"
+
+
+def _back_and_removed(_change: Change, _now: float, _context: Context) -> str:
+    return f"{_OUTSIDE}: came back after its removal, removed again"
+
+
+def _put_back(_change: Change, _now: float, _context: Context) -> str:
+    return f"{_OUTSIDE}: back with an older copy of the store"
+
+
+def _outside(change: Change, _now: float, context: Context) -> str:
+    return _OUTSIDE if context.masked or not change.detail else f"{_OUTSIDE}: {_detail(change, context)}"
+
+
+def _requests(change: Change, _now: float, _context: Context) -> str:
+    return f"{grouped(change.count)} {'request' if change.count == 1 else 'requests'}"
+
+
+def _gap(_change: Change, _now: float, _context: Context) -> str:
+    return "what happened just before is not known: part of the journal is missing"
+
+
+def _by_whom(said: str, change: Change) -> str:
+    return f"{_OUTSIDE}: {said}" if change.is_outside else said
 
 
 def _plain(change: Change, _now: float, _context: Context) -> str:
@@ -234,8 +313,8 @@ def _plain(change: Change, _now: float, _context: Context) -> str:
 
 
 _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
-    ChangeKind.ADDED: _plain,
-    ChangeKind.REMOVED: _plain,
+    ChangeKind.ADDED: _there,
+    ChangeKind.REMOVED: _there,
     ChangeKind.RENAMED: _renamed,
     ChangeKind.SECRET_CHANGED: _came_back,
     ChangeKind.BENCHED: _benched,
@@ -245,6 +324,17 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.BROKEN: _broken,
     ChangeKind.READY: _came_back,
     ChangeKind.STRATEGY: _strategy,
+    ChangeKind.RESET: _plain,
+    ChangeKind.RESET_UNDONE: _reset_undone,
+    ChangeKind.RESUMED: _plain,
+    ChangeKind.MOVED: _moved,
+    ChangeKind.ADOPTED: _adopted,
+    ChangeKind.HEALED: _healed,
+    ChangeKind.CAME_BACK: _back_and_removed,
+    ChangeKind.PUT_BACK: _put_back,
+    ChangeKind.OUTSIDE: _outside,
+    ChangeKind.REQUESTS: _requests,
+    ChangeKind.GAP: _gap,
 }
 
 

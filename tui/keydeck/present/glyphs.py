@@ -28,6 +28,8 @@ class Glyphs:
     """The half cell at a bar's tip; empty where there is none."""
     left: str
     """Rest of a bar."""
+    bars: str
+    """Heights of a small chart: nothing first, then from little to most."""
     rule: str
     corners: str
     """Top left, top right, bottom left, bottom right."""
@@ -60,6 +62,7 @@ UNICODE: Final = Glyphs(
     done="━",
     half="╸",
     left="─",
+    bars="▁▂▃▄▅▆▇█",
     rule="─",
     corners="╭╮╰╯",
     side="│",
@@ -91,6 +94,7 @@ ASCII: Final = Glyphs(
     done="#",
     half="",
     left=".",
+    bars="_.:-=+*#",
     rule="-",
     corners="++++",
     side="|",

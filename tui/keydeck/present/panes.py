@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keydeck.engine.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
@@ -12,6 +12,7 @@ from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState
 from keydeck.live.problems import serving_pool
 from keydeck.present.glyphs import Glyphs
+from keydeck.present.rates import rate_text
 from keydeck.present.rows import Context, KeyRow, key_rows, label_text, said_text
 from keydeck.present.spans import Line, Role, Span, between, fit_line, line_width
 from keydeck.present.text import clean, clock_time, cut_head, duration
@@ -37,6 +38,8 @@ class PaneView:
     """The states of all rows, shown or not."""
     folded: bool = False
     """Whether the user wants only the headline."""
+    written_at: float = 0.0
+    """The moment for which it was written."""
 
     @property
     def total(self) -> int:
@@ -51,14 +54,54 @@ class PaneView:
 
 def pane_views(snapshot: HomeSnapshot, now: float, context: Context) -> tuple[PaneView, ...]:
     """Return a pane for every pool, as it stands at `now` (epoch seconds)."""
-    states = {pool.provider: pool.at(now) for pool in snapshot.pools}
-    return tuple(_pane(snapshot, pool, states, now, context) for pool in snapshot.pools)
+    return PaneWriter().views(snapshot, now, context)
 
 
-def _pane(
-    snapshot: HomeSnapshot, pool: PoolSnapshot, states: dict[str, PoolState], now: float, context: Context
-) -> PaneView:
-    state = states[pool.provider]
+class PaneWriter:
+    """Writes the pools of one snapshot after the other out, and those that did not change only once."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, tuple[PoolSnapshot, Context, PaneView]] = {}
+
+    def views(self, snapshot: HomeSnapshot, now: float, context: Context) -> tuple[PaneView, ...]:
+        """Return a pane for every pool, as it stands at `now` (epoch seconds)."""
+        before, self._written = self._written, {}
+        for pool in snapshot.pools:
+            view = _still(before.get(pool.provider), pool, now, context) or _pane(pool, now, context)
+            self._written[pool.provider] = (pool, context, view)
+        serving = _Serving(snapshot, now, context)
+        return tuple(view if view.ready else serving.beside(view) for _, _, view in self._written.values())
+
+
+def _still(
+    written: tuple[PoolSnapshot, Context, PaneView] | None, pool: PoolSnapshot, now: float, context: Context
+) -> PaneView | None:
+    """Return the pane of last time, if the pool and the moment make no other one."""
+    if written is None:
+        return None
+    of, by, view = written
+    is_due = view.changes_at is not None and now >= view.changes_at
+    return view if of is pool and by == context and not is_due and now >= view.written_at else None
+
+
+class _Serving:
+    """Who steps in for pools without a ready key; looked up only where there is one."""
+
+    def __init__(self, snapshot: HomeSnapshot, now: float, context: Context) -> None:
+        self._snapshot, self._now, self._context = snapshot, now, context
+        self._states: dict[str, PoolState] | None = None
+
+    def beside(self, view: PaneView) -> PaneView:
+        """Return the pane with the pool that serves meanwhile."""
+        if self._states is None:
+            hops = (self._snapshot.pool(hop) for hop in self._snapshot.fallback)
+            self._states = {pool.provider: pool.at(self._now) for pool in hops if pool}
+        serves = serving_pool(self._snapshot, view.provider, self._states) or ""
+        return replace(view, falls_to=label_text(serves, self._context.scrubber))
+
+
+def _pane(pool: PoolSnapshot, now: float, context: Context) -> PaneView:
+    state = pool.at(now)
     ready = len(state.usable)
     return PaneView(
         provider=pool.provider,
@@ -67,12 +110,11 @@ def _pane(
         rows=key_rows(pool, state, context),
         ready=ready,
         back_at=None if ready else state.next_ready_at,
-        falls_to=""
-        if ready
-        else label_text(serving_pool(snapshot, pool.provider, states) or "", context.scrubber),
+        falls_to="",
         note=_note(pool, ready),
         changes_at=_changes_at(state, now, context.token_warning_s),
         kinds=tuple(row.health.kind for row in state.rows),
+        written_at=now,
     )
 
 
@@ -95,11 +137,13 @@ def _changes_at(state: PoolState, now: float, warning_s: float) -> float | None:
 # --- lines -------------------------------------------------------------------------------------------------
 
 
-def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
-    """Return a pane's headline: name, ready of total, and what helps while nothing is ready."""
+def title(pane: PaneView, now: float, glyphs: Glyphs, rate: float = 0.0) -> Line:
+    """Return a pane's headline: name, ready of total, its rate, and what helps while nothing is ready."""
     total = pane.total
     role = Role.READY if pane.ready == total else Role.COOLING if pane.ready else Role.DEAD
     spans = [Span(pane.name, Role.STRONG), Span("  "), Span(f"{pane.ready}/{total} ready", role)]
+    if said := rate_text(rate):
+        spans.append(Span(f"  {said}", Role.MUTED))
     if pane.back_at is not None:
         spans.append(Span(f"  back in {duration(pane.back_at - now)}", Role.MUTED))
     if pane.falls_to:
@@ -111,9 +155,11 @@ def title(pane: PaneView, now: float, glyphs: Glyphs) -> Line:
     return tuple(spans)
 
 
-def header_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_focus: bool) -> Line:
+def header_line(
+    pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_focus: bool, rate: float = 0.0
+) -> Line:
     """Return the one line that stands for the frame where lines are scarce."""
-    head = (Span(glyphs.focus if has_focus else " ", Role.ACCENT), *title(pane, now, glyphs), Span(" "))
+    head = (Span(glyphs.focus if has_focus else " ", Role.ACCENT), *title(pane, now, glyphs, rate), Span(" "))
     strategy = (Span(f" {pane.strategy}", Role.ACCENT),)
     room = cells - line_width(head) - line_width(strategy)
     if room < 0:
@@ -123,10 +169,12 @@ def header_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, has_f
     return (*head, Span(glyphs.rule * room, Role.FAINT), *strategy)
 
 
-def top_line(pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, edge: Role) -> Line:
+def top_line(
+    pane: PaneView, now: float, cells: int, glyphs: Glyphs, *, edge: Role, rate: float = 0.0
+) -> Line:
     """Return the upper edge of a framed pane, with the title in it."""
     room = cells - 5  # corner, rule, blank before; blank and corner behind
-    head = title(pane, now, glyphs)
+    head = title(pane, now, glyphs, rate)
     if line_width(head) > room:
         head = fit_line(head, max(room, 0), glyphs.ellipsis)
     rest = cells - 5 - line_width(head)
@@ -169,6 +217,7 @@ def status_line(
     *,
     watching: str,
     flags: tuple[str, ...] = (),
+    rate: float = 0.0,
 ) -> Line:
     """Return the bar on top: the store, what is up with all keys, and how fresh the view is.
 
@@ -179,6 +228,7 @@ def status_line(
         glyphs: the signs to use.
         watching: ``live``, how else changes are noticed, or ``stale``.
         flags: modes that are on, such as ``read-only``.
+        rate: requests per minute of all pools.
     """
     badge = Span(" keydeck ", Role.BADGE)
     freshness = {"live": Role.READY, "stale": Role.DEAD}.get(watching, Role.COOLING)
@@ -189,6 +239,9 @@ def status_line(
     for count in _counts(kinds):
         if line_width((*counts, count)) + 2 <= room:
             counts += [count, Span("  ")]
+    pace = Span(f"{rate_text(rate)}  ") if rate_text(rate) else Span("")
+    if line_width((*counts, pace)) <= room:
+        counts = [pace, *counts] if pace.text else counts
     left = cells - line_width((badge, *modes, *counts, *fresh)) - 2
     # A few letters of a path tell nothing.
     shown = cut_head(clean(place), left, mark=glyphs.ellipsis) if left >= _PLACE_LEAST else ""
@@ -203,7 +256,7 @@ def _counts(kinds: Iterable[HealthKind]) -> list[Span]:
 
 
 def banner(snapshot: HomeSnapshot, now: float) -> str:
-    """Return what is wrong with the store or config.yaml, in one line; empty when all is well."""
+    """Return what is wrong with the store, config.yaml or the journal, in one line; empty when all is well."""
     trouble, scrubber = snapshot.trouble, snapshot.scrubber
     if trouble is not None:
         what = said_text(getattr(trouble, "reason", str(trouble)), scrubber)
@@ -223,7 +276,7 @@ def banner(snapshot: HomeSnapshot, now: float) -> str:
         more = f" and {len(snapshot.bad_pools) - 1} more" if len(snapshot.bad_pools) > 1 else ""
         shown = f"pool {label_text(name, scrubber)}{more} cannot be shown"
         return f"auth.json: {shown}: {said_text(reason, scrubber)}."
-    return ""
+    return "".join(f"{said_text(str(each), scrubber)}." for each in snapshot.store_troubles[:1])
 
 
 def since_text(epoch_s: float | None, now: float) -> str:

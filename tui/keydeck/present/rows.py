@@ -13,6 +13,7 @@ from keydeck.live.problems import TOKEN_WARNING_S
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
 from keydeck.present.text import clock_time, cut, duration, grouped, legible, width
+from keydeck.present.traffic import SPARK_BEST, SPARK_LEAST, KeyTraffic, chart, rate_of, share_of
 
 _KIND_ROLE: Final = {
     HealthKind.READY: Role.READY,
@@ -223,6 +224,9 @@ class Columns:
     source: int
     status: int
     requests: int
+    spark: int
+    rate: int
+    share: int
     token: int
     id: int
     detail: int
@@ -241,10 +245,17 @@ _LABEL_USUAL: Final = 18
 _LABEL_AIR: Final = 4
 _DETAIL_LEAST, _DETAIL_GAP = 24, 2
 # What is worth more is given room first (ux 2.15 read backwards).
-_OPTIONAL: Final = (("requests", 8), ("type", 6), ("token", 9), ("source", 12), ("id", 8))
+_OPTIONAL: Final = (
+    *(("requests", 8), ("spark", SPARK_LEAST + 1), ("type", 6), ("token", 9), ("rate", 8)),
+    *(("source", 12), ("share", 6), ("id", 8)),
+)
+_OF_TRAFFIC: Final = frozenset({"spark", "rate", "share"})
+_SPARK_MORE: Final = SPARK_BEST - SPARK_LEAST
 
 
-def columns(total: int, longest_label: int, *, wide: bool = False, times: str = "left") -> Columns:
+def columns(
+    total: int, longest_label: int, *, wide: bool = False, times: str = "left", traffic: bool = False
+) -> Columns:
     """Share out a line of `total` cells; every pane of a screen uses the same answer.
 
     Args:
@@ -252,15 +263,19 @@ def columns(total: int, longest_label: int, *, wide: bool = False, times: str = 
         longest_label: cells of the longest label.
         wide: whether bars and long labels give way to more columns.
         times: how a countdown is written.
+        traffic: whether it is known how many requests each key sent when.
     """
     least = _STATUS_WIDE if wide else _STATUS_LEAST
     label = min(max(longest_label, _LABEL_LEAST), _LABEL_LEAST if wide else _LABEL_USUAL)
     used = PREFIX + label + 1 + least
     widths = dict.fromkeys((name for name, _ in _OPTIONAL), 0)
     for name, cells in _OPTIONAL:
-        if used + cells <= total:
+        if used + cells <= total and (traffic or name not in _OF_TRAFFIC):
             widths[name] = cells
             used += cells
+    if widths["spark"] and used + _SPARK_MORE <= total:
+        widths["spark"] += _SPARK_MORE
+        used += _SPARK_MORE
     status = min(_STATUS_BEST, least + max(total - used, 0))
     used += status - least
     more = min(max(longest_label + _LABEL_AIR, label), _LABEL_BEST, label + max(total - used, 0)) - label
@@ -285,6 +300,8 @@ def row_line(
     marks_cursor: bool = False,
     is_marked: bool = False,
     is_pending: bool = False,
+    sent: KeyTraffic | None = None,
+    busiest: int = 0,
 ) -> Line:
     """Return a row as one line of exactly ``at.total`` cells."""
     mark = glyphs.ellipsis
@@ -309,6 +326,8 @@ def row_line(
     spans += status_cell(row, now, at.status, glyphs, times=at.times)
     if at.requests:
         spans.append(cell(row.requests, at.requests, Role.PLAIN, mark, right=True))
+    if sent is not None:
+        spans += _traffic_cells(sent, busiest, at, glyphs)
     if at.token:
         spans.append(cell(token_text(row, now), at.token, _token_role(row, now), mark, right=True))
     if at.id:
@@ -316,6 +335,17 @@ def row_line(
     if at.detail:
         spans += [Span(" " * _DETAIL_GAP), cell(row.detail, at.detail, Role.MUTED, mark)]
     return fit_line(tuple(spans), at.total, mark)
+
+
+def _traffic_cells(sent: KeyTraffic, busiest: int, at: Columns, glyphs: Glyphs) -> list[Span]:
+    spans: list[Span] = []
+    if at.spark:
+        spans += [Span(" "), chart(sent, at.spark - 1, busiest, glyphs)]
+    if at.rate:
+        spans.append(cell(rate_of(sent), at.rate, Role.MUTED, glyphs.ellipsis, right=True))
+    if at.share:
+        spans.append(cell(share_of(sent), at.share, Role.MUTED, glyphs.ellipsis, right=True))
+    return spans
 
 
 def row_glyph(row: KeyRow, now: float, glyphs: Glyphs) -> str:

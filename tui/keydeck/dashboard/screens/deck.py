@@ -109,7 +109,7 @@ class DeckScreen(SharingActs, Screen[None]):
         self.paint_body(now)
 
     def _paint_banner(self) -> None:
-        said = banner(self._deck.view, self._deck.clock())
+        said = self._deck.safe(banner(self._deck.view, self._deck.clock()))
         self._banner.display = bool(said)
         if said:
             cells, mark = self.size.width, self._deck.glyphs.ellipsis
@@ -125,6 +125,7 @@ class DeckScreen(SharingActs, Screen[None]):
             deck.glyphs,
             watching="stale" if deck.view.trouble else deck.watching,
             flags=tuple(flag for flag in (*self.flags(), *self._deck_flags()) if flag),
+            rate=deck.traffic.rate if deck.traffic else 0.0,
         )
         self._status_bar.show((line,))
         keys = key_bar(self.NAME, deck.settings.keymap, read_only=deck.read_only, ascii_only=deck.ascii_only)
@@ -245,6 +246,10 @@ class DeckScreen(SharingActs, Screen[None]):
     def do_go_pools(self) -> None:
         """Show the pools, or the key that was looked at."""
         self._deck.switch_mode("pools")
+
+    def do_go_events(self) -> None:
+        """Show what happened."""
+        self._deck.switch_mode("events")
 
     def do_go_settings(self) -> None:
         """Show the settings."""

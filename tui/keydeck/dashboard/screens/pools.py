@@ -29,9 +29,10 @@ from keydeck.present.card import CARD_LINES, card_line, card_lines
 from keydeck.present.detail import fact_lines, identity, situation
 from keydeck.present.empty import empty_lines
 from keydeck.present.frame import framed, inner_width
-from keydeck.present.panes import PaneView, pane_views
+from keydeck.present.panes import PaneView, PaneWriter
 from keydeck.present.rows import Context, KeyRow, longest_label
 from keydeck.present.spans import Line, Role, Span
+from keydeck.present.traffic import Traffic
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -58,6 +59,8 @@ class PoolsScreen(FindingActs, KeyActs):
 
     def __init__(self, deck: PoolApp) -> None:
         super().__init__(deck)
+        self._writer = PaneWriter()
+        self._drawn_traffic: Traffic | None = None
         self._views: tuple[PaneView, ...] = ()
         self._shown: tuple[PaneView, ...] = ()
         self._problems: tuple[Problem, ...] | None = None
@@ -99,16 +102,22 @@ class PoolsScreen(FindingActs, KeyActs):
         self._keep_cursor()
         self._keep_marks()
         self.set_class(self._has_side(), "-side")
-        self._stack.show(self._shown, self._look(), now, columns=2 if self._has_side() else 1)
+        self._show_stack(now)
         self._stack.point(self._cursor)
         self._paint_empty()
         self._paint_around(now)
+
+    def _show_stack(self, now: float) -> None:
+        self._drawn_traffic = self._deck.traffic
+        self._stack.show(self._shown, self._look(), now, columns=2 if self._has_side() else 1)
 
     def tick_body(self, now: float) -> None:
         """Move the clocks; rows whose wait is over change their state."""
         if self._changes_at is not None and now >= self._changes_at:
             self.paint_body(now)
             return
+        if self._drawn_traffic is not self._deck.traffic:
+            self._show_stack(now)
         self._stack.tick(now)
         self._paint_selected(now)
         if self._has_side():
@@ -120,7 +129,7 @@ class PoolsScreen(FindingActs, KeyActs):
         same = self._built_for is not None and self._built_for[0] is self._deck.view
         if same and self._built_for == (self._deck.view, context) and not self._is_due(now):
             return
-        self._views = pane_views(self._deck.view, now, context)
+        self._views = self._writer.views(self._deck.view, now, context)
         moments = [view.changes_at for view in self._views if view.changes_at is not None]
         self._changes_at = min(moments, default=None)
         self._problems = None
@@ -139,6 +148,7 @@ class PoolsScreen(FindingActs, KeyActs):
             times=self._deck.settings.times,
             marked=self._marks,
             pending=frozenset(self._deck.acting.pending),
+            traffic=self._deck.traffic,
         )
 
     def _paint_empty(self) -> None:

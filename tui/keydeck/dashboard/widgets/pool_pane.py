@@ -14,6 +14,7 @@ from keydeck.present.glyphs import UNICODE, Glyphs
 from keydeck.present.panes import PaneView, bottom_line, header_line, top_line
 from keydeck.present.rows import Columns, columns, row_line
 from keydeck.present.spans import Line, Role, Span
+from keydeck.present.traffic import Traffic
 
 _LEFT_BUTTON: Final = 1
 
@@ -35,6 +36,8 @@ class PaneLook:
     """Rows that were marked for an act, by provider and id."""
     pending: frozenset[tuple[str, str]] = frozenset()
     """Rows whose change is on its way."""
+    traffic: Traffic | None = None
+    """What was sent in the last hour, where anything tells."""
 
 
 class PoolPane(LineWidget):
@@ -119,18 +122,21 @@ class PoolPane(LineWidget):
         return line, has_cursor
 
     def _line(self, y: int) -> tuple[Line, bool]:
-        cells, glyphs = self.size.width, self._look.glyphs
+        cells, glyphs, name = self.size.width, self._look.glyphs, self.view.provider
+        traffic = self._look.traffic
+        rate = traffic.rates.get(name, 0.0) if traffic else 0.0
         edge = Role.ACCENT if self._has_focus_mark else Role.FAINT
         if y == 0:
             if self._look.framed:
-                return top_line(self.view, self._now, cells, glyphs, edge=edge), False
-            return header_line(self.view, self._now, cells, glyphs, has_focus=self._has_focus_mark), False
+                return top_line(self.view, self._now, cells, glyphs, edge=edge, rate=rate), False
+            focus = self._has_focus_mark
+            return header_line(self.view, self._now, cells, glyphs, has_focus=focus, rate=rate), False
         if y > len(self.view.rows):
             return bottom_line(self.view, cells, glyphs, edge=edge), False
         row = self.view.rows[y - 1]
         has_cursor = row.id == self._cursor
         marked = has_cursor and self._look.cursor_mark
-        here = (self.view.provider, row.id)
+        here = (name, row.id)
         line = row_line(
             row,
             self._layout(),
@@ -139,6 +145,8 @@ class PoolPane(LineWidget):
             marks_cursor=marked,
             is_marked=here in self._look.marked,
             is_pending=here in self._look.pending,
+            sent=traffic.of(name, row.id) if traffic else None,
+            busiest=traffic.busiest if traffic else 0,
         )
         if self._look.framed:
             line = (Span(glyphs.side, edge), *line, Span(glyphs.side, edge))
@@ -148,7 +156,11 @@ class PoolPane(LineWidget):
         inner = max(self.size.width - (2 if self._look.framed else 0), 0)
         if self._columns is None or self._columns.total != inner:
             self._columns = columns(
-                inner, self._look.longest_label, wide=self._look.wide, times=self._look.times
+                inner,
+                self._look.longest_label,
+                wide=self._look.wide,
+                times=self._look.times,
+                traffic=self._look.traffic is not None,
             )
         return self._columns
 

@@ -1,0 +1,133 @@
+"""`Chronicle`: all that a dashboard tells of a home, from its journals and from comparing looks, and nothing twice.
+
+The rule: the journal tells first. Looks at the files tell what no journal does: a strategy or variable changed by
+hand, a new secret, the clock, and what other programs do while nobody of ours writes. Where one of the two has told
+last how a thing stands, the other does not tell that again; whichever reads first, each change is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from keydeck.engine.snapshot import HomeReader, HomeSnapshot
+from keydeck.engine.totals import Totals
+from keydeck.live.activity import Change, ChangeKind, Return, compare, elapsed, known_before
+from keydeck.live.timeline import Timeline
+
+_JOURNAL: Final = "journal"
+_LOOKS: Final = "looks"
+
+_Thing = tuple[str, str, str | None]
+"""What is in some state: an aspect, a provider, and a row."""
+
+
+class Chronicle:
+    """Tells what happens in one home. `begin` may run in a thread; nothing else is to be called in another one.
+
+    Changes carry the store's own texts: `present.activity.settled` makes them fit to show.
+    """
+
+    def __init__(self, reader: HomeReader) -> None:
+        own, *roots = (Timeline(store) for store in reader.stores)
+        self._own, self._roots = own, roots
+        self._has_begun = False
+        self._beat_at = reader.clock()
+        # How each thing stands, and who told.
+        self._told: dict[_Thing, tuple[Any, str]] = {}
+
+    @property
+    def totals(self) -> Totals:
+        """Requests by minute and hour, of the last hour at least; not those of a root's rows."""
+        return self._own.totals
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether anything was ever told in a journal."""
+        return self._own.has_journal or any(root.has_journal for root in self._roots)
+
+    def close(self) -> None:
+        """Let go of the journals."""
+        for timeline in (self._own, *self._roots):
+            timeline.close()
+
+    def begin(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
+        """Return the past, oldest first: what the journals tell, and the marks of rows that they do not tell of."""
+        changes = list(self._from_journals(snapshot, now))
+        changes += (
+            change for change in known_before(snapshot, now) if _thing("health", change) not in self._told
+        )
+        self._has_begun = True
+        return tuple(sorted(changes, key=lambda change: change.at))
+
+    def look(self, before: HomeSnapshot, after: HomeSnapshot, now: float) -> tuple[Change, ...]:
+        """Return what is new with another look at the home, what the journals tell by now first."""
+        changes = list(self._from_journals(after, now)) if self._has_begun else []
+        return (*changes, *self._once(compare(before, after, now), _LOOKS))
+
+    def beat(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
+        """Return what the journals tell by now, and what the clock did; cheap enough for every second."""
+        changes = list(self._from_journals(snapshot, now)) if self._has_begun else []
+        since, self._beat_at = self._beat_at, now
+        return (*changes, *self._once(elapsed(snapshot, since, now), _LOOKS))
+
+    # --- parts -----------------------------------------------------------------------------------------
+
+    def _from_journals(self, snapshot: HomeSnapshot, now: float) -> Iterator[Change]:
+        shining = {pool.provider for pool in snapshot.pools if pool.is_inherited}
+        for timeline in (self._own, *self._roots):
+            timeline.meet(snapshot)
+            told = timeline.catch_up(now)
+            if timeline is not self._own:
+                told = tuple(change for change in told if change.provider in shining)
+            yield from self._once(told, _JOURNAL)
+
+    def _once(self, changes: Iterable[Change], source: str) -> Iterator[Change]:
+        """Yield the changes of which the other source has not told already."""
+        for change in changes:
+            things = _things(change)
+            if any(
+                self._told.get(thing, (None, source)) == (state, _other(source)) for thing, state in things
+            ):
+                continue
+            self._told.update((thing, (state, source)) for thing, state in things)
+            yield change
+
+
+def _other(source: str) -> str:
+    return _LOOKS if source == _JOURNAL else _JOURNAL
+
+
+def _things(change: Change) -> list[tuple[_Thing, Any]]:
+    """Return what a change says of how things stand; nothing where only one source can tell of it."""
+    state = _state(change)
+    if state is None:
+        return []
+    aspect, value = state
+    rows = (change.row_id, *change.twins)
+    return [((aspect, change.provider, row), value) for row in rows]
+
+
+def _thing(aspect: str, change: Change) -> _Thing:
+    return (aspect, change.provider, change.row_id)
+
+
+def _state(change: Change) -> tuple[str, Any] | None:
+    match change.kind:
+        case ChangeKind.BENCHED | ChangeKind.DEAD | ChangeKind.RESET_UNDONE:
+            return "health", ("out", change.since)
+        case ChangeKind.READY if change.detail == Return.COOLDOWN_OVER:
+            return "health", "over"
+        case ChangeKind.READY | ChangeKind.RESET | ChangeKind.RESUMED:
+            return "health", "in"
+        case ChangeKind.PAUSED | ChangeKind.LOST_SECRET | ChangeKind.BROKEN:
+            return "health", change.kind
+        case ChangeKind.RENAMED:
+            return "label", change.label
+        case ChangeKind.ADDED | ChangeKind.PUT_BACK:
+            return "there", True
+        case ChangeKind.REMOVED | ChangeKind.CAME_BACK:
+            return "there", False
+        case ChangeKind.STRATEGY:
+            return "strategy", change.detail
+    return None

@@ -1,0 +1,157 @@
+"""`Memory`: what a reader of the journal knows between two records: names, places, benches and when they end.
+
+It is a ledger of what was read, under what the files say of the rows. Nothing here reads a clock or a file.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from keydeck.engine.credential import BadRow
+from keydeck.engine.events import (
+    Added,
+    Adopted,
+    Edited,
+    Event,
+    Failed,
+    Moved,
+    Outside,
+    Paused,
+    Position,
+    Record,
+    Removed,
+    Reset,
+    Restored,
+    Resumed,
+    Succeeded,
+)
+from keydeck.engine.ledger import FRESH, Bench, Facts, Ledger
+from keydeck.engine.snapshot import HomeSnapshot
+from keydeck.engine.state import end_of
+
+_WRITERS_KEPT: Final = 4096
+
+
+class Memory:
+    """What is known of rows by now."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.offered: set[str] = set()
+        """Rows that were not stored when they were met."""
+        self._names: dict[str, str] = {}
+        self._hints: dict[str, str] = {}
+        self._providers: dict[str, str] = {}
+        self._places: dict[str, float] = {}
+        self._places_now: dict[str, float] = {}
+        self._tells_past = True
+        self._ends: list[tuple[float, str, Position]] = []
+
+    # --- learning --------------------------------------------------------------------------------------
+
+    def meet(self, snapshot: HomeSnapshot) -> None:
+        """Learn what rows are called and whose they are, for what no event says."""
+        for pool in snapshot.pools:
+            for row in pool.rows:
+                self._providers.setdefault(row.id, pool.provider)
+                self._names[row.id] = row.label
+                if isinstance(row, BadRow):
+                    continue
+                self._places_now.setdefault(row.id, row.priority)
+                if not row.stored:
+                    self.offered.add(row.id)
+        if not self._tells_past:
+            self.keep_places()
+
+    def keep_places(self) -> None:
+        """Take the places that were met for those from which rows move from now on."""
+        self._tells_past = False
+        self._places = {**self._places_now, **self._places}
+
+    def hear(self, records: Iterable[Record]) -> None:
+        """Learn names ahead of telling these records: a row may fail before anything says what it is called."""
+        for record in records:
+            event = record.event
+            if isinstance(event, Removed | Outside):
+                self._hints.setdefault(event.id, event.label)
+                if event.provider:
+                    self._providers.setdefault(event.id, event.provider)
+
+    def is_new(self, record: Record) -> bool:
+        """Tell whether a record was not met yet, and remember it; one that was written twice counts once."""
+        if not record.seq:
+            return False  # what the journal says of itself
+        writers = self.ledger.writers
+        last, _ = writers.get(record.writer, (0, 0.0))
+        if record.seq <= last:
+            return False
+        writers[record.writer] = (record.seq, record.at)
+        if len(writers) > _WRITERS_KEPT:
+            del writers[next(iter(writers))]
+        return True
+
+    def enact(self, event: Event, at: float, place: Position) -> None:
+        """Fold an event in."""
+        ids = ids_of(event)
+        if provider := getattr(event, "provider", ""):
+            self._providers.update(dict.fromkeys(ids, provider))
+        self.ledger.enact(event, at, place)
+        if isinstance(event, Moved):
+            self._places.update(event.order)
+        for row_id in ids:
+            bench = self.facts(row_id).bench
+            if bench and (end := bench_end(bench)) is not None:
+                heapq.heappush(self._ends, (end, row_id, bench.place))
+
+    # --- asking ----------------------------------------------------------------------------------------
+
+    def facts(self, row_id: str) -> Facts:
+        """Return what was told of a row, removed or not."""
+        tomb = self.ledger.tombs.get(row_id)
+        return tomb.facts if tomb else self.ledger.rows.get(row_id, FRESH)
+
+    def provider_of(self, row_id: str) -> str:
+        """Return whose row it is; empty where nobody said."""
+        return self._providers.get(row_id, "")
+
+    def label_of(self, row_id: str) -> str:
+        """Return what a row was called by now, or else is called today; empty where nobody said."""
+        tomb = self.ledger.tombs.get(row_id)
+        known = (self.facts(row_id).label, tomb.label if tomb else None, self._names.get(row_id))
+        return next((label for label in known if label), None) or self._hints.get(row_id, "")
+
+    def place_of(self, row_id: str) -> float | None:
+        """Return the priority from which a row would move."""
+        told = self.facts(row_id).priority
+        return self._places.get(row_id) if told is None else told
+
+    def ended(self, until: float) -> Iterator[tuple[float, str, Bench]]:
+        """Yield the benches that the clock ended by then and nothing else had ended: when, of which row, and it."""
+        while self._ends and self._ends[0][0] <= until:
+            end, row_id, place = heapq.heappop(self._ends)
+            bench = self.facts(row_id).bench
+            if bench is not None and bench.place == place and bench_end(bench) == end:
+                yield end, row_id, bench
+
+
+def bench_end(bench: Bench) -> float | None:
+    """Return when the clock ends a bench, if it does."""
+    end = end_of(bench.status) if bench.status.status == "exhausted" else None
+    return end if end is not None and math.isfinite(end) else None
+
+
+def ids_of(event: Event) -> tuple[str, ...]:
+    """Return the rows that an event is about, the one that it names first."""
+    match event:
+        case Failed() | Succeeded() | Reset() | Paused() | Resumed():
+            return tuple(dict.fromkeys(event.ids))
+        case Restored() | Adopted():
+            return tuple(event.rows)
+        case Moved():
+            return tuple(event.order)
+        case Added() | Removed() | Edited() | Outside():
+            return (event.id,)
+    return ()

@@ -1,0 +1,182 @@
+"""`Timeline`: what a store's journal tells, first of the past and then as it comes; requests by minute as well.
+
+Order is the journal's own. Nothing here reads the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from keydeck.engine.events import Outside, Record, Used
+from keydeck.engine.follower import LOOK_BACK_BYTES, Block
+from keydeck.engine.snapshot import HomeSnapshot
+from keydeck.engine.store import Store
+from keydeck.engine.totals import MINUTE_S, Totals
+from keydeck.live.activity import Change, ChangeKind
+from keydeck.live.memory import Memory
+from keydeck.live.telling import Teller
+
+PAST_S: Final = 86400.0
+"""So far back the past is told, in seconds."""
+MOST: Final = 2000
+"""So many changes of the past are told."""
+RATES_S: Final = 3600.0
+"""So far back requests are counted at least: what a line of the last hour needs."""
+_PRUNE_EVERY_S: Final = 600.0
+
+
+class Timeline:
+    """Follows one store. Changes carry the store's own texts: `present.activity.settled` makes them fit to show.
+
+    Args:
+        store: whose journal.
+        past_s: how far back the past is told, in seconds.
+        most: how many changes of the past are told, the newest ones; None for all.
+        most_bytes: how much journal is looked through for them at most.
+        tells_time: whether benches that the clock ends after the first `catch_up` are told as well; where looks
+            are compared, `live.activity.elapsed` tells those.
+        tells_requests: whether requests are told, one change a minute and pool.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        past_s: float = PAST_S,
+        most: int | None = MOST,
+        most_bytes: int = LOOK_BACK_BYTES,
+        tells_time: bool = False,
+        tells_requests: bool = False,
+    ) -> None:
+        self.totals = Totals()
+        """Requests by minute and hour, of the last hour at least."""
+        self.has_journal = False
+        """Whether anything was ever told."""
+        self._follower = store.follow()
+        self._teller = Teller(store.writer)
+        self._memory = self._teller.memory
+        self._past_s, self._most, self._most_bytes = past_s, most, most_bytes
+        self._tells_time = tells_time
+        self._requests = _Requests(self._memory) if tells_requests else None
+        self._began_at: float | None = None
+        self._met: HomeSnapshot | None = None
+        self._pruned_at = 0.0
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._follower.close()
+
+    def meet(self, snapshot: HomeSnapshot) -> None:
+        """Learn what rows are called, for what the journal does not say; to be done before `catch_up`."""
+        if snapshot is not self._met:
+            self._met = snapshot
+            self._memory.meet(snapshot)
+
+    def catch_up(self, now: float) -> tuple[Change, ...]:
+        """Return what was told since the last time; of the past, the first time.
+
+        Where nothing was told this costs three calls of the system; a journal that cannot be read says nothing.
+        `now` is in epoch seconds.
+        """
+        if self._began_at is None:
+            self._began_at = now
+            return self._past(now)
+        changes = list(self._tell(self._follower.read_on(), now if self._tells_time else self._began_at))
+        if self._tells_time:
+            changes += self._teller.ended(now)
+        changes += self._counted(now)
+        return tuple(changes)
+
+    # --- the past --------------------------------------------------------------------------------------
+
+    def _past(self, now: float) -> tuple[Change, ...]:
+        blocks = self._blocks(now)
+        self._memory.hear(record for block in blocks for _, record in block.records)
+        changes = [*self._tell(blocks, now), *self._teller.ended(now), *self._counted(now)]
+        self._memory.keep_places()
+        recent = [change for change in changes if change.at >= now - self._past_s]
+        return tuple(recent if self._most is None else recent[max(len(recent) - self._most, 0) :])
+
+    def _blocks(self, now: float) -> list[Block]:
+        """Return as much of the journal as there is to tell of, oldest first."""
+        uses_since = now - (max(self._past_s, RATES_S) if self._requests else RATES_S)
+        blocks: list[Block] = []
+        told = 0
+        try:
+            for block in self._follower.look_back(uses_since=uses_since, most_bytes=self._most_bytes):
+                blocks.append(block)
+                told += sum(type(record.event) is not Used for _, record in block.records)
+                oldest = block.records[0][1].at if block.records else now
+                enough = self._most is not None and told > self._most and oldest < now - RATES_S
+                if enough or oldest < now - max(self._past_s, RATES_S):
+                    break
+        except OSError:
+            pass
+        blocks.reverse()
+        return blocks
+
+    # --- telling ---------------------------------------------------------------------------------------
+
+    def _tell(self, blocks: Iterable[Block], clock: float) -> Iterator[Change]:
+        """Tell records in order, and between them what the clock did up to `clock`."""
+        for block in blocks:
+            self.has_journal = True
+            if block.after_gap:
+                at = block.records[0][1].at
+                yield Change(at=at, provider="", row_id=None, label="", kind=ChangeKind.GAP)
+            for place, record in block.records:
+                if not self._memory.is_new(record):
+                    continue
+                yield from self._teller.ended(min(record.at, clock))
+                self._count(record)
+                yield from self._counted(record.at)
+                yield from self._teller.tell(place, record)
+
+    def _count(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, Used) or (isinstance(event, Outside) and event.count):
+            self.totals.take(record)
+            if self._requests:
+                self._requests.take(record)
+
+    def _counted(self, now: float) -> Iterator[Change]:
+        """Yield the requests of minutes that are over by then."""
+        if now - self._pruned_at > _PRUNE_EVERY_S:
+            self.totals.prune(now)
+            self._pruned_at = now
+        return self._requests.over(now) if self._requests else iter(())
+
+
+class _Requests:
+    """Requests of the minutes that are not over yet, by pool."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._minutes: dict[int, dict[str, int]] = {}
+
+    def take(self, record: Record) -> None:
+        event = record.event
+        counts = event.counts if isinstance(event, Used) else {}
+        if isinstance(event, Outside):
+            counts = {event.id: event.count}
+        minute = self._minutes.setdefault(int(record.at // MINUTE_S), {})
+        for row_id, number in counts.items():
+            provider = self._memory.provider_of(row_id)
+            minute[provider] = minute.get(provider, 0) + number
+
+    def over(self, now: float) -> Iterator[Change]:
+        """Yield a change a minute and pool, of the minutes before the one that runs."""
+        running = int(now // MINUTE_S)
+        for minute in sorted(minute for minute in self._minutes if minute < running):
+            for provider, number in self._minutes.pop(minute).items():
+                if number > 0:
+                    at = float(minute * MINUTE_S)
+                    yield Change(
+                        at=at,
+                        provider=provider,
+                        row_id=None,
+                        label="",
+                        kind=ChangeKind.REQUESTS,
+                        count=number,
+                    )
