@@ -32,7 +32,7 @@ from fakes import (
     permissions_count,
     write_store,
 )
-from keydeck.engine import flusher
+from keydeck.engine import file_store, flusher
 from keydeck.engine.acts import Operator
 from keydeck.engine.events import Event, Failed, Header, Outside, Record, Sealed, decode, encode
 from keydeck.engine.file_store import FileStore
@@ -1064,6 +1064,22 @@ def open_below(folder: Path) -> list[str]:
         for link in links
         if link.is_symlink() and (target := os.readlink(link)).startswith(str(folder))
     ]
+
+
+def test_who_closes_waits_a_moment_for_the_lock(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several that end at once the last one writes the rows, even if another is writing when it comes."""
+    monkeypatch.setattr(file_store, "LAST_WAIT_S", 30.0)
+    pool = a_pool(two)
+    assert pool._store.checkpoint()  # what locks is loaded by now
+    assert pool.select()
+    closing = threading.Thread(target=pool.close)
+    with lock_held(two):
+        closing.start()
+        ends = monotonic() + 10
+        while (looker := a_store(two)).snapshot() and used(looker) != 1:
+            assert monotonic() < ends, "what it told never came"
+    closing.join()
+    assert load(two)["credential_pool"]["openrouter"][0]["request_count"] == 1
 
 
 def test_a_store_that_is_closed_holds_no_file(two: Path) -> None:

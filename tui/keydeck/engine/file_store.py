@@ -43,6 +43,9 @@ FOLDER: Final = "keydeck"
 CHECKPOINT_EVERY_BYTES: Final = 64 << 10
 """After so much journal C is written, so that opening stays cheap."""
 
+LAST_WAIT_S: Final = 0.5
+"""Who closes waits this long for the lock: of several that end at once the last one must not leave it to nobody."""
+
 
 class FileStore:
     """The store of one home, in its auth.json. Threads may share it."""
@@ -243,11 +246,11 @@ class FileStore:
         return self._arrears.exist or self._books.journal.is_lost()
 
     def close(self) -> None:
-        """Tell what waits, sum it up where the lock is free, and let go of the files."""
+        """Tell what waits, sum it up where the lock is free in time, and let go of the files."""
         if not self._standing.is_open:
             return
         if self.flush() and self._is_behind():
-            self.checkpoint()
+            self._writer.checkpoint(timeout_s=LAST_WAIT_S)
         flusher.forget(self)
         with self._guard:
             self._standing.leave()

@@ -123,10 +123,10 @@ class Writer:
                 else:
                     self._commit(work, is_act=True)
 
-    def checkpoint(self) -> bool:
-        """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
+    def checkpoint(self, *, timeout_s: float = 0.0) -> bool:
+        """Write what is known into the rows, if the lock is free within so many seconds; see `Store.checkpoint`."""
         try:
-            with self._file.locked(timeout_s=0, on_wait=ignore_wait):
+            with self._file.locked(timeout_s=timeout_s, on_wait=ignore_wait):
                 is_done = self._sum_up()
         except LockBusy:
             return False
