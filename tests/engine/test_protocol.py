@@ -531,6 +531,41 @@ def test_rule_9_a_removed_row_that_comes_back_is_removed_again(two: Path) -> Non
     assert outside(two).count(("aaa001", "came back")) == 1
 
 
+def test_rule_9_a_removal_whose_writer_was_killed_before_it_told_holds(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was written and nothing else: whoever comes next knows the tombstone from there."""
+    sum_up(two)
+    loaded = rows_of(two)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("keydeck.engine.books.Books.send_records", killed)
+        Operator(HomeReader(a_home(two), clock=FakeClock())).remove(POOL, "aaa001")
+    assert [row["id"] for row in rows_of(two)] == ["bbb002"]
+    rewrite(two, loaded)
+    assert order_seen(two) == ["bbb002"]
+    sum_up(two)
+    assert [row["id"] for row in rows_of(two)] == ["bbb002"]
+    assert outside(two) == [("aaa001", "came back")]
+
+
+def test_rule_9_a_new_row_never_takes_the_id_of_a_removed_one(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for that one, with its counts and benches."""
+    operator = Operator(HomeReader(a_home(two), clock=FakeClock()))
+    done = operator.add_key(POOL, Secret("sk-short-lived-0123"))
+    operator.remove(POOL, str(done.credential_id))
+    offers, real = iter([str(done.credential_id), "fffff1"]), os.urandom
+    monkeypatch.setattr(
+        "keydeck.engine.acts.os.urandom", lambda n: bytes.fromhex(next(offers)) if n == 3 else real(n)
+    )
+    assert operator.add_key(POOL, Secret("sk-another-0123")).credential_id == "fffff1"
+
+
 def test_rule_9_another_secret_under_a_removed_id_is_another_key(two: Path) -> None:
     """Ids are short; a row that only shares one with a removed row stays."""
     Operator(HomeReader(a_home(two), clock=FakeClock())).remove(POOL, "aaa001")
