@@ -79,8 +79,7 @@ class Books:
         checkpoint = read_checkpoint(self._disk, self.journal.folder, filed)
         beside = checkpoint.ledger if checkpoint else None
         ours = [base for base in (beside, filed) if base and base.store == (beside or base).store]
-        # At one position the file that was written later knows more: its writer may have been killed before telling.
-        self._start(max(ours, key=lambda base: (base.position, base.gen), default=None))
+        self._start(max(ours, key=lambda base: base.position, default=None))
         self.ledger.gen = max([self.ledger.gen, *(base.gen for base in ours)])
         self.summed_up_at = max((base.position for base in ours), default=START)
         self._news.everything = True
