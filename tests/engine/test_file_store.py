@@ -240,7 +240,7 @@ def test_a_write_is_as_hermes_writes(home: Path) -> None:
 def test_the_first_write_makes_the_home(home: Path) -> None:
     """A missing folder is made private, and the store in it."""
     with a_store(home / "deep").transaction() as change:
-        assert change.snapshot() is EMPTY_STORE
+        assert change.snapshot() == EMPTY_STORE
         change.add_row("openrouter", a_key())
         assert [row.id for row in change.snapshot().pools["openrouter"]] == ["aaa001"]
     assert (home / "deep").stat().st_mode & 0o777 == 0o700

@@ -289,12 +289,12 @@ def test_rule_5_a_kill_loses_no_acknowledged_failure_and_a_tenth_of_a_second_of_
 
 def test_rule_6_a_checkpoint_never_forgets_what_a_later_one_knew(two: Path) -> None:
     """Who takes the lock with an old view reads on first: the position only grows."""
-    first, second = a_store(two), a_store(two)
+    first = a_store(two)
     use(first)
     assert first.checkpoint()
+    second = a_store(two)
     before = json.loads((two / "keydeck" / "checkpoint.json").read_text())["pos"]
     use(first, number=6)
-    second._books.journal._looked_at = 0  # it has looked at nothing since it opened
     assert second.checkpoint()
     after = json.loads((two / "keydeck" / "checkpoint.json").read_text())
     assert after["pos"] > before
@@ -529,6 +529,42 @@ def test_rule_9_a_removed_row_that_comes_back_is_removed_again(two: Path) -> Non
         assert store.checkpoint()
     assert [row["id"] for row in rows_of(two)] == ["bbb002"]
     assert outside(two).count(("aaa001", "came back")) == 1
+
+
+def test_rule_9_a_removal_whose_writer_was_killed_before_it_told_holds(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was written and nothing else: whoever comes next knows the tombstone from there."""
+    sum_up(two)
+    assert a_store(two).checkpoint()  # C alone: nothing is told between it and the removal
+    loaded = rows_of(two)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("keydeck.engine.books.Books.send_records", killed)
+        Operator(HomeReader(a_home(two), clock=FakeClock())).remove(POOL, "aaa001")
+    assert [row["id"] for row in rows_of(two)] == ["bbb002"]
+    rewrite(two, loaded)
+    assert order_seen(two) == ["bbb002"]
+    sum_up(two)
+    assert [row["id"] for row in rows_of(two)] == ["bbb002"]
+    assert outside(two) == [("aaa001", "came back")]
+
+
+def test_rule_9_a_new_row_never_takes_the_id_of_a_removed_one(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for that one, with its counts and benches."""
+    operator = Operator(HomeReader(a_home(two), clock=FakeClock()))
+    done = operator.add_key(POOL, Secret("sk-short-lived-0123"))
+    operator.remove(POOL, str(done.credential_id))
+    offers, real = iter([str(done.credential_id), "fffff1"]), os.urandom
+    monkeypatch.setattr(
+        "keydeck.engine.acts.os.urandom", lambda n: bytes.fromhex(next(offers)) if n == 3 else real(n)
+    )
+    assert operator.add_key(POOL, Secret("sk-another-0123")).credential_id == "fffff1"
 
 
 def test_rule_9_another_secret_under_a_removed_id_is_another_key(two: Path) -> None:

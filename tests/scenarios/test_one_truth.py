@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from fakes import (
 from keydeck.engine.acts import Operator
 from keydeck.engine.credential import CLEAN_STATUS
 from keydeck.engine.pool import CredentialPool
+from keydeck.engine.secret import Secret
 
 
 def strategy(home: Path, name: str) -> None:
@@ -223,6 +225,53 @@ class TestFS37RoundRobinSurvivesReload:
         third = taken[2]
         assert third not in ("aaa001", "bbb002", "")
         assert taken == ["aaa001", "bbb002", third] * 3
+
+
+def rewritten_by_another_program(home: Path, loaded: list[dict[str, Any]]) -> None:
+    """Write rows as hermes does: those it had loaded replace the file's, rows it never saw stay behind them."""
+    document = load_whole(home)
+    known = {row["id"] for row in loaded}
+    unseen = [row for row in document["credential_pool"]["openrouter"] if row["id"] not in known]
+    document["credential_pool"]["openrouter"] = [*loaded, *unseen]
+    (home / "auth.json").write_text(json.dumps(document))
+
+
+class TestFS40ConcurrentAddBesideAnotherProgram:
+    """A loaded [1, 2], B adds 3, A saves: [1, 2, 3]."""
+
+    def test_fs_40_a_rewrite_of_older_rows_keeps_the_added_one(self, home: Path) -> None:
+        """With its uses, in the file and for every pool."""
+        write_store(home, {"openrouter": keys("aaa001", "bbb002")})
+        write_down(home)
+        loaded = load_whole(home)["credential_pool"]["openrouter"]
+        pool = a_pool(home)
+        added = str(
+            Operator(a_reader(home)).add_key("openrouter", Secret("sk-third-0123456789")).credential_id
+        )
+        pool.acquire_lease(added)
+        pool.mark_used()
+        pool.close()
+        rewritten_by_another_program(home, loaded)
+        assert [row.id for row in a_pool(home).entries()] == ["aaa001", "bbb002", added]
+        assert counts(home) == [0, 0, 1]
+
+
+class TestFS41RemovalBeatsMergeBesideAnotherProgram:
+    """A loaded [1, 2], B removes 2, A saves: 2 stays removed."""
+
+    def test_fs_41_a_rewrite_of_older_rows_does_not_bring_it_back(self, home: Path) -> None:
+        """No pool picks it for a moment, and the next program that sums up takes it out again."""
+        write_store(home, {"openrouter": keys("aaa001", "bbb002")})
+        write_down(home)
+        loaded = load_whole(home)["credential_pool"]["openrouter"]
+        running = a_pool(home)
+        Operator(a_reader(home)).remove("openrouter", "bbb002")
+        rewritten_by_another_program(home, loaded)
+        for pool in (running, a_pool(home)):
+            assert [row.id for row in pool.entries()] == ["aaa001"]
+        assert picked(running) == "aaa001"
+        running.close()
+        assert counts(home) == [1]
 
 
 class TestTheSeedsThreadCase:

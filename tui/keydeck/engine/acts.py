@@ -422,7 +422,7 @@ class Operator:
 
 
 def _new_id(stored: StoreSnapshot) -> str:
-    taken = {row.id for rows in stored.pools.values() for row in rows}
+    taken = {row.id for rows in stored.pools.values() for row in rows} | stored.retired
     while (fresh := os.urandom(3).hex()) in taken:
         pass
     return fresh

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,14 +20,18 @@ FORMAT_VERSION: Final = 1
 class DocumentTransaction:
     """The raw document under the lock; `dirty` once something in it was changed."""
 
-    def __init__(self, document: dict[str, Any], *, exists: bool) -> None:
+    def __init__(
+        self, document: dict[str, Any], *, exists: bool, retired: frozenset[str] = frozenset()
+    ) -> None:
         self.document = document
+        self._retired = retired
         self.dirty = False
         self._exists = exists
 
     def snapshot(self) -> StoreSnapshot:
         """Return the document as it is now, parsed."""
-        return snapshot_of(self.document) if self._exists or self.dirty else EMPTY_STORE
+        seen = snapshot_of(self.document) if self._exists or self.dirty else EMPTY_STORE
+        return replace(seen, retired=self._retired)
 
     def update_row(self, pool_key: str, row_id: str, fields: Mapping[str, Any]) -> None:
         """Set these fields of one row."""

@@ -43,7 +43,7 @@ def read_checkpoint(disk: Disk, folder: Path, filed: Ledger | None = None) -> Ch
     Args:
         disk: the I/O seam.
         folder: where it lies.
-        filed: what A says. Where it says the same, C's rows need not be made sense of once more.
+        filed: what A says. Where it stands as far it is taken for both: a writer that was killed wrote A alone.
     """
     try:
         data, _ = read_file(disk, checkpoint_path(folder))

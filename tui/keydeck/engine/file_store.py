@@ -239,11 +239,15 @@ class FileStore:
         return not self._arrears.are_put_off and (
             self._arrears.are_due
             or self._books.bytes_since_checkpoint() >= CHECKPOINT_EVERY_BYTES
-            or self._books.journal.is_lost()
+            or self._must_begin_again()
         )
 
     def _is_behind(self) -> bool:
-        return self._arrears.exist or self._books.journal.is_lost()
+        return self._arrears.exist or self._must_begin_again()
+
+    def _must_begin_again(self) -> bool:
+        """Tell whether the journal was taken away under a writer; who only looked leaves it to one."""
+        return self._arrears.happened > 0 and self._books.journal.is_lost()
 
     def close(self) -> None:
         """Tell what waits, sum it up where the lock is free in time, and let go of the files."""

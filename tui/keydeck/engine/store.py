@@ -48,6 +48,8 @@ class StoreSnapshot:
     active_provider: str | None = None
     suppressed: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Sources the operator removed, by canonical provider."""
+    retired: frozenset[str] = frozenset()
+    """Ids of removed rows: a new row must not take one (design 3, rule 9)."""
     exists: bool = False
     """False while nobody has written the store yet."""
 

@@ -114,7 +114,8 @@ class Writer:
         with self._file.locked(timeout_s=timeout_s, on_wait=on_wait):
             work = self._begin()
             self._prepare(work)
-            changes = DocumentTransaction(work.document, exists=work.exists)
+            retired = frozenset(work.ledger.tombs)
+            changes = DocumentTransaction(work.document, exists=work.exists, retired=retired)
             yield changes
             if changes.dirty:
                 work.events += act_events(work.before, work.document, work.next_gen)
