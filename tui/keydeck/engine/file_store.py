@@ -159,10 +159,11 @@ class FileStore:
     def poll(self) -> int:
         """Learn what others told and whether the file is another one; see `Store.poll`."""
         with self._guard:
+            now = self._stamp()  # first: by the time a file is seen, what announces it is in the journal
             if self._is_open and self._books.has_news():
                 self._books.catch_up()
                 self._absorb()
-            if (now := self._stamp()) != self._seen:
+            if now != self._seen:
                 self._compare(now)
             return self._version
 
