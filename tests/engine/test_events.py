@@ -4,7 +4,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keydeck.engine.events import (
@@ -20,6 +20,9 @@ from keydeck.engine.events import (
     encode,
     name_of,
 )
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault of what is tested."""
 
 words = st.text(max_size=20)
 numbers = st.floats(-1e12, 1e12) | st.integers(-(10**12), 10**12)
@@ -54,6 +57,7 @@ events = st.one_of(*(events_of(kind) for kind in KINDS.values()))
 records = st.builds(Record, st.floats(0, 1e12), words, st.integers(0, 2**53), events)
 
 
+@calm
 @given(records)
 def test_every_event_comes_back_as_it_was_written(record: Record) -> None:
     """Whatever it holds, as one line of ASCII."""
@@ -63,6 +67,7 @@ def test_every_event_comes_back_as_it_was_written(record: Record) -> None:
     assert decode(line) == record
 
 
+@calm
 @given(records, st.dictionaries(st.text("xyz", min_size=5), st.integers() | words, max_size=3))
 def test_fields_of_a_newer_version_survive_an_older_reader(record: Record, more: dict[str, Any]) -> None:
     """They are kept beside the known ones and written again."""
@@ -85,12 +90,14 @@ def test_an_event_of_a_newer_version_survives_an_older_reader() -> None:
     assert encode(read) == line
 
 
+@calm
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_record_or_none(line: bytes) -> None:
     """Reading never raises."""
     decode(line)
 
 
+@calm
 @given(records, st.data())
 def test_a_torn_record_is_none(record: Record, data: st.DataObject) -> None:
     """A head of a line is no record."""

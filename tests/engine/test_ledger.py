@@ -4,7 +4,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakes import NOW
@@ -32,6 +32,9 @@ from keydeck.engine.events import (
     Written,
 )
 from keydeck.engine.ledger import FRESH, Facts, Ledger, apply
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault of what is tested."""
 
 IDS = ("aaa001", "bbb002", "ccc003")
 
@@ -231,6 +234,7 @@ def folded(ledger: Ledger, journal: list[tuple[Position, Record]]) -> Ledger:
     return ledger
 
 
+@calm
 @given(histories)
 def test_applying_is_pure_and_total(events: list[Event]) -> None:
     """No history raises, and a ledger that was folded on is as it was."""
@@ -241,6 +245,7 @@ def test_applying_is_pure_and_total(events: list[Event]) -> None:
         assert before == kept
 
 
+@calm
 @given(histories, st.lists(st.integers(0, 25), max_size=4))
 def test_the_fold_does_not_depend_on_who_reads_when(events: list[Event], stops: list[int]) -> None:
     """In one go, in portions, or with portions read twice, the end is the same."""
@@ -251,6 +256,7 @@ def test_the_fold_does_not_depend_on_who_reads_when(events: list[Event], stops: 
     assert folded(again, journal) == once
 
 
+@calm
 @given(histories, st.integers(0, 25))
 def test_a_checkpoint_and_the_rest_equal_the_whole(events: list[Event], stop: int) -> None:
     """Summed up anywhere, in A or in C, and folded on, nothing is another."""

@@ -16,9 +16,22 @@ from time import monotonic
 import pytest
 
 import keydeck
-from fakes import around, in_another_process, keys, load, lock_held, write_store
+from fakes import (
+    FakeClock,
+    a_home,
+    a_pool,
+    around,
+    in_another_process,
+    keys,
+    load,
+    lock_held,
+    write_store,
+)
 from keydeck import CredentialPool, load_pool
 from keydeck.engine import flusher
+from keydeck.engine.events import Failed
+from keydeck.engine.file_store import FileStore
+from keydeck.engine.files import Disk
 
 POOL = "openrouter"
 ROWS = ("aaa001", "bbb002", "ccc003", "ddd004")
@@ -141,6 +154,43 @@ def test_a_child_that_ends_hard_takes_nothing_of_its_parent_along(four: Path) ->
         PICKS + "child = os.fork()\nif not child:\n    os._exit(0)\nos.waitpid(child, 0)\n", four
     )
     assert sum(counts(four)) == 5
+
+
+# --- a checkpoint elsewhere --------------------------------------------------------------------------------
+
+
+class Meanwhile(Disk):
+    """A disk on which something happens just before auth.json is looked at."""
+
+    happens: Callable[[], object] | None = None
+
+    def stat(self, path: Path) -> os.stat_result:
+        if path.name == "auth.json" and self.happens:
+            happens, self.happens = self.happens, None
+            happens()
+        return super().stat(path)
+
+
+def test_a_checkpoint_in_the_middle_of_a_pick_makes_nobody_read_the_file_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is looked at first, then the journal: whatever is seen there was announced before (rule 7)."""
+    write_store(home, {POOL: keys(*ROWS)})
+    disk, other = Meanwhile(), FileStore(a_home(home), clock=FakeClock())
+    other.snapshot()
+    pool = a_pool(home, disk=disk)
+    pool.select()
+    pool.flush()
+    assert other.checkpoint()
+    pool.select()
+    reads: list[int] = []
+    monkeypatch.setattr(pool, "_read", lambda: reads.append(1))
+    other.append(Failed(ids=("bbb002",), provider=POOL, code=429))
+    disk.happens = other.checkpoint
+    assert pool.select()
+    assert disk.happens is None
+    assert load(home)["credential_pool"][POOL][1]["last_error_code"] == 429
+    assert reads == []
 
 
 # --- a lock that somebody keeps ----------------------------------------------------------------------------

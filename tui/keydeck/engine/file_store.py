@@ -115,11 +115,12 @@ class FileStore:
     def poll(self) -> int:
         """Learn what others told and whether the file is another one; see `Store.poll`."""
         with self._guard:
+            now = self._file.stamp()  # first: by the time a file is seen, what announces it is in the journal
             standing = self._standing
             if standing.is_open and self._books.has_news():
                 self._books.catch_up()
                 standing.absorb()
-            if (now := self._file.stamp()) != self._seen:
+            if now != self._seen:
                 self._compare(now)
             return standing.version
 
