@@ -147,7 +147,7 @@ def test_an_act_is_told_once_whatever_is_read_first(
     clock.forward(1)
     if looks_first:
         with pytest.MonkeyPatch.context() as deaf:
-            deaf.setattr(dashboard.chronicle._own._follower, "read_on", list)
+            deaf.setattr(dashboard.chronicle._journals.own._follower, "read_on", list)
             first = dashboard.look()
         # An order is told by the journal alone: strategies move it all day.
         assert (len(first), [kind for kind, _, _ in first]) == (

@@ -13,7 +13,7 @@ from typing import Any, Final
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.engine.totals import Totals
 from keydeck.live.activity import Change, ChangeKind, Return, compare, elapsed, known_before
-from keydeck.live.timeline import Timeline
+from keydeck.live.timeline import Timelines
 
 _JOURNAL: Final = "journal"
 _LOOKS: Final = "looks"
@@ -29,8 +29,7 @@ class Chronicle:
     """
 
     def __init__(self, reader: HomeReader) -> None:
-        own, *roots = (Timeline(store) for store in reader.stores)
-        self._own, self._roots = own, roots
+        self._journals = Timelines(reader)
         self._has_begun = False
         self._beat_at = reader.clock()
         # How each thing stands, and who told.
@@ -39,17 +38,16 @@ class Chronicle:
     @property
     def totals(self) -> Totals:
         """Requests by minute and hour, of the last hour at least; not those of a root's rows."""
-        return self._own.totals
+        return self._journals.own.totals
 
     @property
     def has_journal(self) -> bool:
         """Whether anything was ever told in a journal."""
-        return self._own.has_journal or any(root.has_journal for root in self._roots)
+        return self._journals.has_journal
 
     def close(self) -> None:
         """Let go of the journals."""
-        for timeline in (self._own, *self._roots):
-            timeline.close()
+        self._journals.close()
 
     def begin(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return the past, oldest first: what the journals tell, and the marks of rows that they do not tell of."""
@@ -74,13 +72,7 @@ class Chronicle:
     # --- parts -----------------------------------------------------------------------------------------
 
     def _from_journals(self, snapshot: HomeSnapshot, now: float) -> Iterator[Change]:
-        shining = {pool.provider for pool in snapshot.pools if pool.is_inherited}
-        for timeline in (self._own, *self._roots):
-            timeline.meet(snapshot)
-            told = timeline.catch_up(now)
-            if timeline is not self._own:
-                told = tuple(change for change in told if change.provider in shining)
-            yield from self._once(told, _JOURNAL)
+        return self._once(self._journals.catch_up(snapshot, now), _JOURNAL)
 
     def _once(self, changes: Iterable[Change], source: str) -> Iterator[Change]:
         """Yield the changes of which the other source has not told already."""

@@ -128,6 +128,11 @@ class Memory:
         told = self.facts(row_id).priority
         return self._places.get(row_id) if told is None else told
 
+    @property
+    def next_end(self) -> float:
+        """When the next bench is over by the clock, perhaps; infinity where none is running."""
+        return self._ends[0][0] if self._ends else math.inf
+
     def ended(self, until: float) -> Iterator[tuple[float, str, Bench]]:
         """Yield the benches that the clock ended by then and nothing else had ended: when, of which row, and it."""
         while self._ends and self._ends[0][0] <= until:

@@ -5,12 +5,13 @@ Order is the journal's own. Nothing here reads the clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from keydeck.engine.events import Outside, Record, Used
-from keydeck.engine.follower import LOOK_BACK_BYTES, Block
-from keydeck.engine.snapshot import HomeSnapshot
+from keydeck.engine.follower import LOOK_BACK_BYTES, Block, newest
+from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.engine.store import Store
 from keydeck.engine.totals import MINUTE_S, Totals
 from keydeck.live.activity import Change, ChangeKind
@@ -37,6 +38,7 @@ class Timeline:
         tells_time: whether benches that the clock ends after the first `catch_up` are told as well; where looks
             are compared, `live.activity.elapsed` tells those.
         tells_requests: whether requests are told, one change a minute and pool.
+        rates_s: how far back requests are counted at least, in seconds; reading those takes longest.
     """
 
     def __init__(
@@ -48,15 +50,17 @@ class Timeline:
         most_bytes: int = LOOK_BACK_BYTES,
         tells_time: bool = False,
         tells_requests: bool = False,
+        rates_s: float = RATES_S,
     ) -> None:
         self.totals = Totals()
-        """Requests by minute and hour, of the last hour at least."""
+        """Requests by minute and hour, of the last `rates_s` at least."""
         self.has_journal = False
         """Whether anything was ever told."""
         self._follower = store.follow()
         self._teller = Teller(store.writer)
         self._memory = self._teller.memory
         self._past_s, self._most, self._most_bytes = past_s, most, most_bytes
+        self._rates_s = max(rates_s, past_s) if tells_requests else rates_s
         self._tells_time = tells_time
         self._requests = _Requests(self._memory) if tells_requests else None
         self._began_at: float | None = None
@@ -100,16 +104,16 @@ class Timeline:
 
     def _blocks(self, now: float) -> list[Block]:
         """Return as much of the journal as there is to tell of, oldest first."""
-        uses_since = now - (max(self._past_s, RATES_S) if self._requests else RATES_S)
+        uses_since = now - self._rates_s
         blocks: list[Block] = []
         told = 0
         try:
             for block in self._follower.look_back(uses_since=uses_since, most_bytes=self._most_bytes):
                 blocks.append(block)
                 told += sum(type(record.event) is not Used for _, record in block.records)
-                oldest = block.records[0][1].at if block.records else now
-                enough = self._most is not None and told > self._most and oldest < now - RATES_S
-                if enough or oldest < now - max(self._past_s, RATES_S):
+                told_at = newest(block.records, now)
+                enough = self._most is not None and told > self._most and told_at < uses_since
+                if enough or told_at < min(now - self._past_s, uses_since):
                     break
         except OSError:
             pass
@@ -128,10 +132,13 @@ class Timeline:
             for place, record in block.records:
                 if not self._memory.is_new(record):
                     continue
-                yield from self._teller.ended(min(record.at, clock))
+                if record.at >= self._memory.next_end:
+                    yield from self._teller.ended(min(record.at, clock))
                 self._count(record)
-                yield from self._counted(record.at)
-                yield from self._teller.tell(place, record)
+                if self._requests and record.at >= self._requests.due_at:
+                    yield from self._requests.over(record.at)
+                if type(record.event) is not Used:
+                    yield from self._teller.tell(place, record)
 
     def _count(self, record: Record) -> None:
         event = record.event
@@ -148,19 +155,50 @@ class Timeline:
         return self._requests.over(now) if self._requests else iter(())
 
 
+class Timelines:
+    """The journals of a home: its own, and where rows of the root show through, of those the root's."""
+
+    def __init__(self, reader: HomeReader, **options: Any) -> None:
+        self.own, *self._roots = (Timeline(store, **options) for store in reader.stores)
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether anything was ever told."""
+        return any(timeline.has_journal for timeline in (self.own, *self._roots))
+
+    def close(self) -> None:
+        """Let go of the journals."""
+        for timeline in (self.own, *self._roots):
+            timeline.close()
+
+    def catch_up(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
+        """Return what was told since the last time; `snapshot` says what rows are called."""
+        self.own.meet(snapshot)
+        told = self.own.catch_up(now)
+        shining = {pool.provider for pool in snapshot.pools if pool.is_inherited}
+        for timeline in self._roots:
+            timeline.meet(snapshot)
+            told += tuple(change for change in timeline.catch_up(now) if change.provider in shining)
+        return tuple(sorted(told, key=lambda change: change.at)) if self._roots else told
+
+
 class _Requests:
     """Requests of the minutes that are not over yet, by pool."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._minutes: dict[int, dict[str, int]] = {}
+        self.due_at = math.inf
+        """When the first of them is over."""
 
     def take(self, record: Record) -> None:
         event = record.event
         counts = event.counts if isinstance(event, Used) else {}
         if isinstance(event, Outside):
             counts = {event.id: event.count}
-        minute = self._minutes.setdefault(int(record.at // MINUTE_S), {})
+        number_of_minute = int(record.at // MINUTE_S)
+        minute = self._minutes.setdefault(number_of_minute, {})
+        self.due_at = min(self.due_at, (number_of_minute + 1) * MINUTE_S)
         for row_id, number in counts.items():
             provider = self._memory.provider_of(row_id)
             minute[provider] = minute.get(provider, 0) + number
@@ -168,7 +206,10 @@ class _Requests:
     def over(self, now: float) -> Iterator[Change]:
         """Yield a change a minute and pool, of the minutes before the one that runs."""
         running = int(now // MINUTE_S)
-        for minute in sorted(minute for minute in self._minutes if minute < running):
+        past = sorted(minute for minute in self._minutes if minute < running)
+        coming = (minute for minute in self._minutes if minute >= running)
+        self.due_at = min(((minute + 1) * MINUTE_S for minute in coming), default=math.inf)
+        for minute in past:
             for provider, number in self._minutes.pop(minute).items():
                 if number > 0:
                     at = float(minute * MINUTE_S)
