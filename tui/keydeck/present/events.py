@@ -41,7 +41,7 @@ def event_json(change: Change, scrubber: Scrubber) -> dict[str, Any]:
         "kind": change.kind.value,
         "at": change.at,
         "time": _iso(change.at),
-        "provider": change.provider or None,
+        "provider": label_text(change.provider, scrubber) or None,
         "id": row_id,
         "label": None if row_id is None else change.label,
         "code": change.code,
