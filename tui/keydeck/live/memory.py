@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from keydeck.engine.credential import BadRow
@@ -92,6 +92,12 @@ class Memory:
         if len(writers) > _WRITERS_KEPT:
             del writers[next(iter(writers))]
         return True
+
+    def have_met(self, writers: Mapping[str, tuple[int, float]]) -> None:
+        """Take these as the last records that were met of their writers, where they are further on."""
+        known = self.ledger.writers
+        further = {name: last for name, last in writers.items() if last > known.get(name, (0, 0.0))}
+        known.update(further)
 
     def enact(self, event: Event, at: float, place: Position) -> None:
         """Fold an event in."""

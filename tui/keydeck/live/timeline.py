@@ -66,6 +66,7 @@ class Timeline:
         self._began_at: float | None = None
         self._met: HomeSnapshot | None = None
         self._pruned_at = 0.0
+        self._gap = False
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -95,23 +96,25 @@ class Timeline:
     # --- the past --------------------------------------------------------------------------------------
 
     def _past(self, now: float) -> tuple[Change, ...]:
-        blocks = self._blocks(now)
+        counted = _Backwards()
+        blocks = self._blocks(now, counted)
         self._memory.hear(record for block in blocks for _, record in block.records)
         changes = [*self._tell(blocks, now), *self._teller.ended(now), *self._counted(now)]
         self._memory.keep_places()
+        self._memory.have_met(counted.highest)
         recent = [change for change in changes if change.at >= now - self._past_s]
         return tuple(recent if self._most is None else recent[max(len(recent) - self._most, 0) :])
 
-    def _blocks(self, now: float) -> list[Block]:
-        """Return as much of the journal as there is to tell of, oldest first."""
+    def _blocks(self, now: float, counted: _Backwards) -> list[Block]:
+        """Return as much of the journal as there is to tell of, oldest first; uses are counted and left out."""
         uses_since = now - self._rates_s
         blocks: list[Block] = []
         told = 0
         try:
             for block in self._follower.look_back(uses_since=uses_since, most_bytes=self._most_bytes):
-                blocks.append(block)
-                told += sum(type(record.event) is not Used for _, record in block.records)
                 told_at = newest(block.records, now)
+                blocks.append(self._without_uses(block, counted))
+                told += len(blocks[-1].records)
                 enough = self._most is not None and told > self._most and told_at < uses_since
                 if enough or told_at < min(now - self._past_s, uses_since):
                     break
@@ -120,13 +123,29 @@ class Timeline:
         blocks.reverse()
         return blocks
 
+    def _without_uses(self, block: Block, counted: _Backwards) -> Block:
+        """Count a block's uses at once: a busy day has more of them than memory should hold."""
+        self.has_journal = self.has_journal or bool(block.records)
+        others = []
+        for placed in reversed(block.records):
+            _, record = placed
+            is_new = counted.is_new(record)
+            if type(record.event) is not Used:
+                others.append(placed)
+            elif is_new:
+                self._count(record)
+        others.reverse()
+        return Block(others, block.after_gap)
+
     # --- telling ---------------------------------------------------------------------------------------
 
     def _tell(self, blocks: Iterable[Block], clock: float) -> Iterator[Change]:
         """Tell records in order, and between them what the clock did up to `clock`."""
         for block in blocks:
-            self.has_journal = True
-            if block.after_gap:
+            self.has_journal = self.has_journal or bool(block.records)
+            self._gap = self._gap or block.after_gap
+            if self._gap and block.records:
+                self._gap = False
                 at = block.records[0][1].at
                 yield Change(at=at, provider="", row_id=None, label="", kind=ChangeKind.GAP)
             for place, record in block.records:
@@ -182,42 +201,52 @@ class Timelines:
         return tuple(sorted(told, key=lambda change: change.at)) if self._roots else told
 
 
+class _Backwards:
+    """Which records were met, going from the newest to the oldest: each writer's numbers fall."""
+
+    def __init__(self) -> None:
+        self.highest: dict[str, tuple[int, float]] = {}
+        """Of each writer the last number, and when that was."""
+        self._lowest: dict[str, int] = {}
+
+    def is_new(self, record: Record) -> bool:
+        """Tell whether a record was not met yet, and remember it."""
+        lowest = self._lowest.get(record.writer)
+        if not record.seq or (lowest is not None and record.seq >= lowest):
+            return False
+        if lowest is None:
+            self.highest[record.writer] = (record.seq, record.at)
+        self._lowest[record.writer] = record.seq
+        return True
+
+
 class _Requests:
-    """Requests of the minutes that are not over yet, by pool."""
+    """Requests of the minutes that are not over yet."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._minutes: dict[int, dict[str, int]] = {}
+        self._minutes = Totals()
         self.due_at = math.inf
         """When the first of them is over."""
 
     def take(self, record: Record) -> None:
-        event = record.event
-        counts = event.counts if isinstance(event, Used) else {}
-        if isinstance(event, Outside):
-            counts = {event.id: event.count}
-        number_of_minute = int(record.at // MINUTE_S)
-        minute = self._minutes.setdefault(number_of_minute, {})
-        self.due_at = min(self.due_at, (number_of_minute + 1) * MINUTE_S)
-        for row_id, number in counts.items():
-            provider = self._memory.provider_of(row_id)
-            minute[provider] = minute.get(provider, 0) + number
+        """Count what a record tells of requests."""
+        self._minutes.take(record)
+        self.due_at = min(self.due_at, (record.at // MINUTE_S + 1) * MINUTE_S)
 
     def over(self, now: float) -> Iterator[Change]:
         """Yield a change a minute and pool, of the minutes before the one that runs."""
-        running = int(now // MINUTE_S)
-        past = sorted(minute for minute in self._minutes if minute < running)
-        coming = (minute for minute in self._minutes if minute >= running)
+        minutes, running = self._minutes.minutes, int(now // MINUTE_S)
+        past = sorted(minute for minute in minutes if minute < running)
+        coming = (minute for minute in minutes if minute >= running)
         self.due_at = min(((minute + 1) * MINUTE_S for minute in coming), default=math.inf)
         for minute in past:
-            for provider, number in self._minutes.pop(minute).items():
+            pools: dict[str, int] = {}
+            for row_id, number in minutes.pop(minute).items():
+                provider = self._memory.provider_of(row_id)
+                pools[provider] = pools.get(provider, 0) + number
+            for provider, number in pools.items():
                 if number > 0:
                     at = float(minute * MINUTE_S)
-                    yield Change(
-                        at=at,
-                        provider=provider,
-                        row_id=None,
-                        label="",
-                        kind=ChangeKind.REQUESTS,
-                        count=number,
-                    )
+                    kind = ChangeKind.REQUESTS
+                    yield Change(at=at, provider=provider, row_id=None, label="", kind=kind, count=number)
