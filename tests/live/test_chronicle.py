@@ -200,6 +200,28 @@ def test_what_another_program_does_is_told_at_once_and_not_again_when_it_is_jour
     ]
 
 
+def test_another_failure_of_a_key_that_is_out_is_told(
+    home: Path, agent: CredentialPool, clock: FakeClock
+) -> None:
+    """By whoever meets it: that the key is out was told before, and this is another thing."""
+    fail(agent)
+    checkpoint(agent)
+    dashboard = Dashboard(home, clock)
+    clock.forward(5)
+    strangely(home, lambda row: row.update(benched(402, ago=-3)))
+    assert dashboard.look() == [("benched", "aaa001", None)]
+    assert [change.code for change in dashboard.told if change.code] == [429, 402]
+
+
+def test_a_look_asks_the_journal_first(home: Path, agent: CredentialPool, clock: FakeClock) -> None:
+    """So that who did it is told, and not only that it was done."""
+    dashboard = Dashboard(home, clock)
+    fail(agent)
+    before, after = dashboard.snapshot, dashboard.reader.read()
+    (change,) = dashboard.chronicle.look(before, after, clock())
+    assert change.by == agent._store.writer[:6]
+
+
 def test_what_was_healed_is_told(home: Path, agent: CredentialPool, clock: FakeClock) -> None:
     """A stale copy that another program wrote back changed nothing for anybody; the journal tells that it was tried."""
     stale = load_whole(home)

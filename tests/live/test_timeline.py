@@ -29,6 +29,7 @@ from keydeck.engine.events import (
     Succeeded,
     Unknown,
     Used,
+    Written,
     encode,
 )
 from keydeck.engine.file_store import FileStore
@@ -99,6 +100,22 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a success of a request from before the bench": (
         [failed(), Succeeded(ids=("aaa001",), provider=POOL, granted=(0, 0))],
         [("benched", "aaa001", None)],
+    ),
+    "a success after the clock had ended the bench": (
+        [failed(until=NOW - 1), Succeeded(ids=("aaa001",), provider=POOL)],
+        [("benched", "aaa001", None), ("ready", "aaa001", Return.COOLDOWN_OVER)],
+    ),
+    "a move of a row that the files alone place": (
+        [
+            Moved(order={"aaa001": 1.0, "bbb002": 2.0}, provider=POOL),
+            Moved(order={"ccc003": 0.0}, provider=POOL),
+            Written(gen=1),
+        ],
+        [("moved", "ccc003", "first")],
+    ),
+    "moves that nobody can tell from each other": (
+        [Moved(order={"xxx001": 1.0, "xxx002": 2.0}, provider=POOL), Written(gen=1)],
+        [("moved", None, None)],
     ),
     "two successes": (
         [failed(), *[Succeeded(ids=("aaa001",), provider=POOL)] * 2],
@@ -315,7 +332,9 @@ def test_benches_that_the_clock_ended_are_told_in_the_past(home: Path) -> None:
         ("strategy", None, "random"),
     ]
     clock.forward(10_000)
-    assert timeline.catch_up(clock()) == (), "who compares looks is told by the clock"
+    store.append(Configured(provider=POOL, strategy="sticky"))
+    # Who compares looks is told of the clock by those.
+    assert told(timeline.catch_up(clock())) == [("strategy", None, "sticky")]
 
 
 def test_benches_that_the_clock_ends_later_are_told_to_who_wants_them(home: Path) -> None:
