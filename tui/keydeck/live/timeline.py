@@ -185,6 +185,11 @@ class Timelines:
         """Whether anything was ever told."""
         return any(timeline.has_journal for timeline in (self.own, *self._roots))
 
+    @property
+    def root_totals(self) -> Totals:
+        """Requests of the root's rows."""
+        return self._roots[0].totals if self._roots else Totals()
+
     def close(self) -> None:
         """Let go of the journals."""
         for timeline in (self.own, *self._roots):
