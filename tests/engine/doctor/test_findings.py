@@ -109,6 +109,20 @@ CASES = [
         "may hold keys",
     ),
     Case(
+        Kind.LEFTOVER,
+        a_file(".env_0a1_2b3c.tmp", age_s=90),
+        gone(".env_0a1_2b3c.tmp"),
+        ".env_0a1_2b3c.tmp",
+        "left by a writer that was killed",
+    ),
+    Case(
+        Kind.LEFTOVER,
+        a_file(".anthropic_oauth.tmp.1.0a1b2c3d", age_s=90),
+        gone(".anthropic_oauth.tmp.1.0a1b2c3d"),
+        ".anthropic_oauth.tmp.1.0a1b2c3d",
+        "left by a writer that was killed",
+    ),
+    Case(
         Kind.CORRUPT_COPY,
         a_file("auth.json.corrupt"),
         gone("auth.json.corrupt"),
@@ -413,13 +427,29 @@ def test_a_fresh_temporary_file_of_a_living_writer_is_left_alone(lived_in: Path)
 
 @pytest.mark.parametrize(
     "name",
-    ["auth.json", "auth.json.tmp", "notes.tmp.1", "x.tmp.12.nothex", "y.tmp.abc.0123456789", "z.tmp.1.0123"],
+    [
+        "auth.json",
+        "auth.json.tmp",
+        "notes.tmp.1",
+        "x.tmp.12.nothex",
+        "y.tmp.abc.0123456789",
+        "z.tmp.1.0123",
+        ".other_0a1_2b3c.tmp",
+    ],
 )
 def test_other_names_are_nobodys_leftovers(name: str, lived_in: Path) -> None:
     """Only names as writers make them are taken for leftovers."""
     if name != "auth.json":
         a_file(name, age_s=DAY_S)(lived_in)
     assert look(lived_in) == ()
+
+
+def test_a_temporary_file_that_names_no_writer_has_a_minute(lived_in: Path) -> None:
+    """What hermes writes of .env and config.yaml is a leftover once it is older than any write takes."""
+    a_file(".config_0a1_2b3c.tmp", age_s=50)(lived_in)
+    assert look(lived_in) == ()
+    a_file(".config_0a1_2b3c.tmp", age_s=70)(lived_in)
+    assert only(look(lived_in), Kind.LEFTOVER).subject == ".config_0a1_2b3c.tmp"
 
 
 def test_a_link_with_a_leftovers_name_is_left_alone(lived_in: Path, tmp_path: Path) -> None:

@@ -20,8 +20,12 @@ LEFT_AFTER_S: Final = 60.0
 """A temporary file older than this was left; no write takes so long."""
 OLD_S: Final = 30 * 86400.0
 _SETTLED_S: Final = 86400.0
-# What hermes and we name the temporary file of an atomic write: the file, the writer, and chance.
-_TEMPORARY: Final = re.compile(r".+\.tmp\.(\d{1,10})\.[0-9a-f]{8,}")
+# What hermes and we name the temporary file of an atomic write: the file, the writer, and chance. Of .env and
+# config.yaml hermes names no writer.
+_TEMPORARY: Final = re.compile(
+    r".+\.tmp\.(?P<writer>\d{1,10})\.[0-9a-f]{8,}"
+    r"|\.{1,2}(?:auth|env|config|anthropic_oauth|nous_auth)_[a-z0-9_]{8}\.tmp"
+)
 _BACKUP: Final = re.compile(r"(.+)-\d{8}T\d{6}\.\d{6}Z(?:-\d+)?(\..+)?")
 _CORRUPT: Final = re.compile(r"auth\.json\.corrupt|config\.yaml\.corrupt\..*")
 
@@ -36,7 +40,7 @@ def leftovers(case: Case) -> Iterator[Finding]:
     for folder in dict.fromkeys(folders):
         for name in case.names(folder):
             path = folder / name
-            if (found := _TEMPORARY.fullmatch(name)) and _was_left(case, path, int(found[1])):
+            if (found := _TEMPORARY.fullmatch(name)) and _was_left(case, path, found["writer"]):
                 yield Finding(
                     kind=Kind.LEFTOVER,
                     severity=Severity.PROBLEM,
@@ -47,11 +51,12 @@ def leftovers(case: Case) -> Iterator[Finding]:
                 )
 
 
-def _was_left(case: Case, path: Path, writer: int) -> bool:
+def _was_left(case: Case, path: Path, writer: str | None) -> bool:
     status = case.stat(path)
     if status is None or os.path.islink(path) or not os.path.isfile(path):
         return False
-    return case.now - status.st_mtime > LEFT_AFTER_S or not _is_alive(writer)
+    is_orphan = writer is not None and not _is_alive(int(writer))
+    return is_orphan or case.now - status.st_mtime > LEFT_AFTER_S
 
 
 def _is_alive(process: int) -> bool:
