@@ -190,6 +190,7 @@ def test_an_agent_says_nothing() -> None:
         told, _ = agent.communicate(b"\n", timeout=20)
         assert told == b""
         assert agent.returncode == 0
+        assert (demo.folder / ".hermes").exists()  # the others still work there
         demo.reader.close()
 
 

@@ -34,13 +34,11 @@ from clinic import (
     put_back,
     rewrite,
     segment,
-    store_of,
     strategy,
     without,
 )
-from fakes import a_key, a_pool, keys, write_store
+from fakes import a_key, a_login, a_pool, keys, write_store
 from keydeck.engine.doctor import Kind, Severity
-from keydeck.engine.events import Header, Record, encode
 from keydeck.engine.secret import fingerprint
 
 
@@ -336,12 +334,9 @@ def test_a_history_larger_than_was_asked_for(lived_in: Path) -> None:
     """A journal far beyond what config.yaml keeps is told with both sizes."""
     (lived_in / "config.yaml").write_text("credential_pool: {history: {mib: 1}}\n")
     assert look(lived_in) == ()
-    header = encode(Record(1.0, "w", 0, Header(store=store_of(lived_in))))
     path = segment(lived_in)
-    rest = path.read_bytes()
     path.rename(segment(lived_in, 2))
-    path.write_bytes(b"\n" + header + b"\n" + (b'{"e":"later"' + b" " * 4000 + b"}\n") * 2600)
-    path.chmod(0o600)
+    a_segment(1)(lived_in)
     # The checkpoints stand where they stood, now in the second segment.
     told = document(lived_in)
     told["keydeck"]["pos"][0] = 2
@@ -350,9 +345,13 @@ def test_a_history_larger_than_was_asked_for(lived_in: Path) -> None:
     (lived_in / "keydeck" / "checkpoint.json").write_text(
         json.dumps({**beside, "pos": [2, beside["pos"][1]]})
     )
-    assert rest
+    for mib, is_large in ((5, False), (10, True)):
+        a_segment(1)(lived_in)
+        with path.open("ab") as log:
+            log.write((b'{"e":"later"' + b" " * 4083 + b"}\n") * 256 * mib)
+        assert (kinds(look(lived_in)) == [Kind.JOURNAL_LARGE]) is is_large
     found = only(look(lived_in), Kind.JOURNAL_LARGE)
-    assert "10 MiB" in found.what or "9 MiB" in found.what
+    assert "the journal has 10 MiB" in found.what
     assert "keeps 1 MiB" in found.what
 
 
@@ -381,6 +380,13 @@ def test_a_backup_made_today_may_hold_what_was_removed(lived_in: Path) -> None:
     """The copy from before a removal is what an undo needs: for a day it is nobody's fault."""
     backups = lived_in / "keydeck" / "backups"
     assert any("sk-test-bbb002" in path.read_text() for path in backups.iterdir())
+    assert look(lived_in) == ()
+
+
+def test_a_logins_old_token_in_a_backup_is_nothing(lived_in: Path) -> None:
+    """Tokens of logins are renewed all day: an old one in a copy opens nothing any more."""
+    login = {"credential_pool": {"nous": [a_login("eee001", access_token="an-old-token-0123")]}}
+    a_file(OLD_BACKUP, json.dumps(login), age_s=2 * DAY_S)(lived_in)
     assert look(lived_in) == ()
 
 

@@ -33,10 +33,10 @@ from keydeck.engine.secret import fingerprint
 
 def test_one_variable_for_two_providers_is_no_fault(home: Path) -> None:
     """Providers that read one variable by design share its key; nobody has to mend that."""
-    row: dict[str, Any] = {"source": "env:KIMI_API_KEY", "access_token": ...}
-    write_store(home, {"kimi-coding": [a_key("aaa001", **row)], "kimi-coding-cn": [a_key("aaa002", **row)]})
+    row: dict[str, Any] = {"source": "env:DASHSCOPE_API_KEY", "access_token": ...}
+    write_store(home, {"alibaba": [a_key("aaa001", **row)], "alibaba-coding-plan": [a_key("aaa002", **row)]})
     home.chmod(0o700)
-    assert look(home, env={"KIMI_API_KEY": "sk-kimi-0123456789"}) == ()
+    assert look(home, env={"DASHSCOPE_API_KEY": "sk-both-0123456789"}) == ()
 
 
 def test_a_suppressed_source_is_not_missed(lived_in: Path) -> None:
