@@ -11,6 +11,7 @@ import click
 from keydeck import __version__
 from keydeck.cli.auth import auth
 from keydeck.cli.common import Place, store_options
+from keydeck.cli.doctor import doctor
 from keydeck.engine.errors import KeydeckError
 
 
@@ -59,6 +60,7 @@ def keydeck(
 
 
 keydeck.add_command(auth)
+keydeck.add_command(doctor)
 
 
 def main() -> None:

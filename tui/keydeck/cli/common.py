@@ -17,6 +17,7 @@ from keydeck.engine.errors import Refused
 from keydeck.engine.home import Surroundings, locate_home
 from keydeck.engine.providers import canonical, is_custom, registry, unknown_provider
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
+from keydeck.engine.store import WaitNotice
 from keydeck.engine.targets import resolve_target
 from keydeck.present.text import clean
 
@@ -123,6 +124,11 @@ def operator(place: Place, reader: HomeReader) -> Operator:
     """
     if place.read_only:
         raise Refused("--read-only: nothing is changed")
+    return Operator(reader, on_wait=waiting_notice())
+
+
+def waiting_notice() -> WaitNotice:
+    """Return what says on standard error, once, that an act waits for the lock."""
     told: list[float] = []
 
     def waiting(waited_s: float) -> None:
@@ -130,7 +136,7 @@ def operator(place: Place, reader: HomeReader) -> Operator:
             click.echo("keydeck: waiting for the lock, another process holds it …", err=True)
         told.append(waited_s)
 
-    return Operator(reader, on_wait=waiting)
+    return waiting
 
 
 def tell(reader: HomeReader, done: Done) -> None:

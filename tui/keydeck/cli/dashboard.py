@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from types import MappingProxyType
 
 from keydeck.engine.snapshot import HomeReader
@@ -18,8 +19,12 @@ def open_dashboard(
     place: str | None = None,
     flags: str = "",
     is_demo: bool = False,
+    when_ready: Callable[[], None] | None = None,
 ) -> int:
-    """Run the dashboard on a home until the user leaves; what the flags say beats the settings file."""
+    """Run the dashboard on a home until the user leaves; what the flags say beats the settings file.
+
+    `when_ready` is called once the first picture is on screen.
+    """
     # What is made until the first picture stays: looking for garbage in it is a tenth of the wait. The app goes on.
     gc.disable()
     from keydeck.dashboard.app import PoolApp
@@ -35,6 +40,7 @@ def open_dashboard(
         settings_file=SettingsFile(None if is_demo else default_settings_path()),
     )
     app.command_flags = flags
+    app.when_ready = when_ready
     if not mouse:
         app.flags = MappingProxyType({**app.flags, "mouse": "--no-mouse"})
     app.run(mouse=mouse and app.settings.mouse)
@@ -45,13 +51,14 @@ def open_demo(*, read_only: bool, mask: bool, ascii_only: bool, mouse: bool) -> 
     """Run the dashboard on a home made for the purpose; nothing else is read or written."""
     from keydeck.demo.home import demo_home
 
-    with demo_home() as reader:
+    with demo_home() as demo:
         return open_dashboard(
-            reader,
+            demo.reader,
             read_only=read_only,
             mask=mask,
             ascii_only=ascii_only,
             mouse=mouse,
             place="a demo home",
             is_demo=True,
+            when_ready=demo.start_agents,
         )

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -119,6 +119,8 @@ class PoolApp(App[None]):
         """What happened while the past was being read."""
         self.traffic: Traffic | None = None
         """The requests of the last hour, where a journal tells of them."""
+        self.when_ready: Callable[[], None] | None = None
+        """Called once the first picture is on screen."""
         self.command_flags = ""
         """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
@@ -168,6 +170,11 @@ class PoolApp(App[None]):
         self.set_timer(1 - self.clock() % 1, self._start_ticking)
         self.call_after_refresh(self._start_watching)
         self.call_after_refresh(self._start_reading_the_past)
+
+    def on_ready(self) -> None:
+        """Let begin what would have delayed the first picture."""
+        if self.when_ready is not None:
+            self.when_ready()
 
     def _start_watching(self) -> None:
         """Follow the files from the moment on in which the watch was made: nothing is lost until this begins."""

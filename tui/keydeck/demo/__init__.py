@@ -1,1 +1,1 @@
-"""A home that is not real: invented keys, and a small process that does to them what agents do."""
+"""A home that is not real: invented keys with a past, and agents that work with them."""

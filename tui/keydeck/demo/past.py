@@ -227,20 +227,17 @@ def _acts(now: float) -> Iterator[Moment]:
 
 
 def _requests(pools: Rows, now: float, dice: random.Random) -> Iterator[Moment]:
-    left = {row["id"]: row["request_count"] for rows in pools.values() for row in rows}
     out = _times_out(pools, now)
     for place, traffic in enumerate(_TRAFFIC):
         sent: dict[str, int] = {}
         for step in reversed(range(int(HOUR_S // _STEP_S))):
             ago_s = step * _STEP_S + 4 + place  # the newest are a few seconds old
-            ready = [row for row in traffic.rows if not _is_out(out.get(row, ()), ago_s) and left[row] > 0]
+            ready = [row for row in traffic.rows if not _is_out(out.get(row, ()), ago_s)]
             counts: dict[str, int] = {}
             for _ in range(_number(traffic, ago_s, dice) if ready else 0):
                 row = _pick(traffic, ready, sent, dice)
                 counts[row] = counts.get(row, 0) + 1
                 sent[row] = sent.get(row, 0) + 1
-                left[row] -= 1
-                ready = [each for each in ready if left[each] > 0] or ready
             if counts:
                 yield Moment(now - ago_s, traffic.agent, Used(counts=counts))
 

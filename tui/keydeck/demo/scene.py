@@ -13,6 +13,9 @@ _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
 
+FOLDER_PREFIX: Final = "keydeck-demo-"
+"""How the name of a demo's folder begins."""
+
 ENVIRONMENT: Final = {
     "ANTHROPIC_API_KEY": "sk-demo-anthropic-of-the-environment",
     "OPENROUTER_API_KEY": "sk-demo-openrouter-of-the-environment",

@@ -15,7 +15,7 @@ from keydeck.engine.backups import back_up, has_recent
 from keydeck.engine.errors import StoreReadOnly, StoreUnreadable
 from keydeck.engine.events import Signature
 from keydeck.engine.files import Disk, make_dir, read_open, write_whole
-from keydeck.engine.locks import hold_lock
+from keydeck.engine.locks import hold_lock, lock_paths
 from keydeck.engine.store import WaitNotice
 
 Stamp = tuple[Signature, int]
@@ -105,16 +105,9 @@ class AuthFile:
         except OSError as error:
             raise self.read_only(error) from error
         with ExitStack() as held:
-            for lock in self._locks():
+            for lock in lock_paths(self.path):
                 held.enter_context(hold_lock(self._disk, lock, timeout_s=timeout_s, on_wait=on_wait))
             yield
-
-    def _locks(self) -> list[Path]:
-        """Where to lock, in order: beside the name (hermes' place), then beside the target of a symlink."""
-        beside_name = self.path.with_suffix(".lock")
-        beside_target = Path(os.path.realpath(self.path)).with_suffix(".lock")
-        same = os.path.realpath(beside_name) == os.path.realpath(beside_target)
-        return [beside_name] if same else [beside_name, beside_target]
 
     def write(
         self, document: dict[str, Any], now: float, *, announce: Callable[[Signature], None] | None = None

@@ -19,7 +19,7 @@ from keydeck.engine.auth_file import AuthFile, Stamp
 from keydeck.engine.checkpoint import read_section
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.credential import Credential
-from keydeck.engine.events import Event, Position
+from keydeck.engine.events import Event, Outside, Position
 from keydeck.engine.files import Disk
 from keydeck.engine.follower import Follower
 from keydeck.engine.history import read_history, totals_now
@@ -157,7 +157,7 @@ class FileStore:
     def untold(self) -> tuple[Outside, ...]:
         """Return what other programs did in the file as it was read, as far as no journal tells it."""
         with self._guard:
-            return tuple(event for events in self._outside.values() for event in events)
+            return self._standing.untold()
 
     def totals(self) -> Totals:
         """Return requests per minute and per hour, by row."""

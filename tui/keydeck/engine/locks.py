@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,14 @@ from keydeck.engine.store import WaitNotice
 NOTICE_AFTER_S: Final = 0.3
 NOTICE_EVERY_S: Final = 1.0
 POLL_S: Final = 0.05
+
+
+def lock_paths(path: Path) -> list[Path]:
+    """Return where to lock a store, in order: beside its name (hermes' place), then beside a link's target."""
+    beside_name = path.with_suffix(".lock")
+    beside_target = Path(os.path.realpath(path)).with_suffix(".lock")
+    same = os.path.realpath(beside_name) == os.path.realpath(beside_target)
+    return [beside_name] if same else [beside_name, beside_target]
 
 
 @contextmanager

@@ -164,6 +164,10 @@ class Standing:
             self._is_old_copy = (filed.gen if filed else 0) < proj and (not filed or self._is_ours(filed))
         return outside_events(document, ledger, filed, proj=proj, now=self._clock(), memory=self.memory)
 
+    def untold(self) -> tuple[Outside, ...]:
+        """Return what other programs did in the file as it was read, as far as no journal tells it."""
+        return tuple(event for events in self._outside.values() for event in events)
+
     def hidden(self) -> frozenset[str]:
         """Return the ids of rows that are in the file and were removed."""
         back = {
