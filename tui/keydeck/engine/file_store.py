@@ -53,7 +53,7 @@ from keydeck.engine.history import prune, read_history, totals_now
 from keydeck.engine.home import Home
 from keydeck.engine.journal import Journal, Placed
 from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, met, overruled
-from keydeck.engine.locks import hold_lock, lock_paths
+from keydeck.engine.locks import hold_lock
 from keydeck.engine.store import (
     EMPTY_STORE,
     LOCK_TIMEOUT_S,
@@ -481,9 +481,16 @@ class FileStore:
         except OSError as error:
             raise StoreReadOnly(self._path, _reason(error)) from error
         with ExitStack() as held:
-            for lock in lock_paths(self._path):
+            for lock in self._locks():
                 held.enter_context(hold_lock(self._disk, lock, timeout_s=timeout_s, on_wait=on_wait))
             yield
+
+    def _locks(self) -> list[Path]:
+        """Where to lock, in order: beside the name (hermes' place), then beside the target of a symlink."""
+        beside_name = self._path.with_suffix(".lock")
+        beside_target = Path(os.path.realpath(self._path)).with_suffix(".lock")
+        same = os.path.realpath(beside_name) == os.path.realpath(beside_target)
+        return [beside_name] if same else [beside_name, beside_target]
 
     # --- parts -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from keydeck.engine.checkpoint import SECTION, checkpoint_path, read_checkpoint,
 from keydeck.engine.doctor.case import Case
 from keydeck.engine.doctor.finding import Finding, Kind, Severity, quoted
 from keydeck.engine.events import Header, Position, decode
-from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import read_file
 from keydeck.engine.journal import SEGMENT_BYTES, Journal
 from keydeck.engine.ledger import READER, Ledger
@@ -54,7 +53,6 @@ def journal(case: Case) -> Iterator[Finding]:
     yield from _missing(case, numbers)
     yield from _newer(segments)
     yield from _large(case, segments)
-    yield from _trouble(case, known=len(segments) < len(numbers))
 
 
 def _read(case: Case, log: Journal, number: int) -> _Segment:
@@ -147,13 +145,6 @@ def _large(case: Case, segments: list[_Segment]) -> Iterator[Finding]:
             what=f"the journal has {size >> 20} MiB, and config.yaml keeps {kept >> 20} MiB: nobody could shorten it",
             todo=f"ls -ld {quoted(case.folder)}",
         )
-
-
-def _trouble(case: Case, *, known: bool) -> Iterator[Finding]:
-    """Find what the store itself complained about while it was read."""
-    store = case.reader.store
-    if isinstance(store, FileStore) and store.trouble and not known:
-        yield _unreadable(case, case.called(case.folder), store.trouble)
 
 
 # --- the checkpoints ---------------------------------------------------------------------------------------
