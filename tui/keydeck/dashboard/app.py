@@ -100,6 +100,8 @@ class PoolApp(App[None]):
         self.names_shown_on_purpose = False
         """Whether the user took the mask off: only then a picture shows names."""
         self.state = state or state_folder()
+        self.when_ready: Callable[[], None] | None = None
+        """Called once the first picture is on screen."""
         self.watching = "live"
         self.toasts = Toasts(self, clock)
         self.acting = Acting(self, reader)
@@ -119,8 +121,6 @@ class PoolApp(App[None]):
         """What happened while the past was being read."""
         self.traffic: Traffic | None = None
         """The requests of the last hour, where a journal tells of them."""
-        self.when_ready: Callable[[], None] | None = None
-        """Called once the first picture is on screen."""
         self.command_flags = ""
         """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
