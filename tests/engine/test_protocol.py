@@ -597,6 +597,28 @@ def test_rule_9_a_restored_copy_of_the_file_lifts_the_tombstones_made_since(two:
     assert [row["request_count"] for row in rows_of(two)] == [2, 5]
 
 
+def test_rule_9_a_file_that_was_replaced_while_it_was_read_is_no_restored_copy(two: Path) -> None:
+    """Somebody removes a row between a reader's look at the file and its look at the journal: it is removed."""
+    sum_up(two)
+
+    class Slow(Disk):
+        act = staticmethod(lambda: None)
+
+        def open_read(self, path: Path) -> int:
+            fd = super().open_read(path)
+            if path.name == "auth.json":
+                act, self.act = self.act, staticmethod(lambda: None)
+                act()
+            return fd
+
+    disk = Slow()
+    store = a_store(two, disk)
+    operator = Operator(HomeReader(a_home(two), clock=FakeClock()))
+    disk.act = lambda: operator.remove(POOL, "aaa001")  # type: ignore[assignment]
+    assert [row.id for row in store.snapshot().pools[POOL]] == ["bbb002"]
+    assert store.troubles() == ()
+
+
 def test_rule_9_a_copy_from_before_keydeck_is_an_old_copy_too(two: Path) -> None:
     """It has no section at all; no use counts twice."""
     copy = (two / "auth.json").read_bytes()

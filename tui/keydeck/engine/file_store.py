@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from keydeck.engine import flusher
 from keydeck.engine.arrears import Arrears
@@ -45,6 +45,7 @@ CHECKPOINT_EVERY_BYTES: Final = 64 << 10
 
 LAST_WAIT_S: Final = 0.5
 """Who closes waits this long for the lock: of several that end at once the last one must not leave it to nobody."""
+_TRIES: Final = 5
 
 
 class FileStore:
@@ -93,20 +94,27 @@ class FileStore:
             StoreError: unreadable, corrupt, or of a newer version.
         """
         with self._guard:
-            self._seen = self._noticed = self._file.stamp()
-            self._standing.expect(None)
-            document, self._seen = self._file.read(hold=True)
-            self._noticed = self._seen
-            self._standing.expect(self._seen[0] if self._seen else None)
-            filed = read_section(document) if document else None
-            self._standing.open(filed)
-            self._standing.judge(document, filed)
+            for _ in range(_TRIES):
+                document = self._read()
+                if not self._standing.is_old_copy or self._file.stamp() == self._seen:
+                    break  # else it is no copy that was restored: it was replaced while we read
             self._shown = self._standing.version
             if document is None:
                 return EMPTY_STORE
             snapshot = snapshot_of(document, self._standing.hidden())
             self._standing.memory.learn(snapshot)
             return snapshot
+
+    def _read(self) -> Mapping[str, Any] | None:
+        self._seen = self._noticed = self._file.stamp()
+        self._standing.expect(None)
+        document, self._seen = self._file.read(hold=True)
+        self._noticed = self._seen
+        self._standing.expect(self._seen[0] if self._seen else None)
+        filed = read_section(document) if document else None
+        self._standing.open(filed)
+        self._standing.judge(document, filed)
+        return document
 
     def changed(self) -> bool:
         """Tell whether something is known that `snapshot` last did not show."""

@@ -59,7 +59,8 @@ class Standing:
         self._met_afresh = False
         self._outside: dict[str, list[Outside]] = {}
         self._foreign: str | None = None
-        self._is_old_copy = False
+        self.is_old_copy = False
+        """Whether the file that was parsed last is an older one that somebody put in place."""
         self._old_secrets: tuple[str, ...] = ()
         self._clock_watch = ClockWatch(clock)
 
@@ -103,7 +104,7 @@ class Standing:
             if event.prev in self._as_good and event.sig:
                 self._as_good.add(event.sig)
         if news.written:
-            self._is_old_copy = False
+            self.is_old_copy = False
             if not self.books.has_unsent:
                 self._arrears.settle()
         if news.settled:
@@ -138,7 +139,7 @@ class Standing:
     def judge(self, document: Mapping[str, Any] | None, filed: Ledger | None) -> None:
         """Remember what strangers did in this file, until somebody tells it; mend secrets in the document."""
         self._met, self._met_afresh, self._outside = {}, False, {}
-        self._is_old_copy, self._old_secrets = False, ()
+        self.is_old_copy, self._old_secrets = False, ()
         if document is None:
             return
         left = read_left(document.get(SECTION))
@@ -161,7 +162,7 @@ class Standing:
         is_older = (filed.gen if filed else 0) < ledger.gen
         if is_older and (beside := read_checkpoint(self._disk, self._folder)):
             proj = beside.proj
-            self._is_old_copy = (filed.gen if filed else 0) < proj and (not filed or self._is_ours(filed))
+            self.is_old_copy = (filed.gen if filed else 0) < proj and (not filed or self._is_ours(filed))
         return outside_events(document, ledger, filed, proj=proj, now=self._clock(), memory=self.memory)
 
     def untold(self) -> tuple[Outside, ...]:
@@ -198,7 +199,7 @@ class Standing:
             JOURNAL_GONE if self.books.journal.is_lost() else None,
             NEWER_VERSION if self.books.ledger.min_reader > READER else None,
             old_secret(self._old_secrets) if self._old_secrets else None,
-            OLD_COPY if self._is_old_copy else None,
+            OLD_COPY if self.is_old_copy else None,
             clock_set_back(back_s) if back_s else None,
             GAP if self.books.journal.gap else None,
         )

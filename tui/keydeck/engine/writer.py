@@ -241,13 +241,7 @@ class Writer:
         records = [
             Record(now, writer, seq, event) for seq, event in enumerate([*work.events, Written(gen=gen)], 1)
         ]
-        ledger = pruned(work.ledger, now)
-        for record in records:
-            ledger.take(record, ledger.position)
-        project(work.document, ledger, spared=work.spared)
-        stamp(work.document, gen)
-        left = _left(work, ledger, now)
-        work.document[SECTION] = section(ledger, gen, left, present=work.document.get(SECTION))
+        ledger = _fill_in(work, records, gen, now)
         renamed = False
 
         def write_rows() -> None:
@@ -312,6 +306,18 @@ class Writer:
             self._books.summed_up_at = work.ledger.position
             if self._arrears.happened == work.happened:
                 self._arrears.settle()
+
+
+def _fill_in(work: _Work, records: list[Record], gen: int, now: float) -> Ledger:
+    """Make the document what it will be in the file, and return what is known by then."""
+    ledger = pruned(work.ledger, now)
+    for record in records:
+        ledger.take(record, ledger.position)
+    project(work.document, ledger, spared=work.spared)
+    stamp(work.document, gen)
+    left = _left(work, ledger, now)
+    work.document[SECTION] = section(ledger, gen, left, present=work.document.get(SECTION))
+    return ledger
 
 
 def _left(work: _Work, ledger: Ledger, now: float) -> Left:
