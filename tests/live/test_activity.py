@@ -459,6 +459,17 @@ def a_change(at: float = NOW, row_id: str | None = "a", **fields: Any) -> Change
     )
 
 
+def test_a_change_is_found_under_every_row_that_holds_the_same_secret() -> None:
+    """What happened to one of them happened to all."""
+    ring = Activity()
+    change = Change(
+        at=NOW, provider="zai", row_id="a", label="x", kind=ChangeKind.BENCHED, code=429, twins=("b",)
+    )
+    ring.extend([change])
+    assert ring.of("zai", "a") == ring.of("zai", "b") == (change,)
+    assert ring.of("zai", "c") == ring.of("other", "b") == ()
+
+
 def test_the_newest_come_first_and_the_oldest_make_room() -> None:
     """The order is that in which they were told, whatever their clocks say."""
     ring = Activity(limit=3)

@@ -236,6 +236,8 @@ def test_who_did_it_is_told(home: Path) -> None:
     assert renamed.by == other.store.writer[:6] != store.writer[:6]
     assert (renamed.is_ours, renamed.is_outside) == (False, False)
     assert (returned.is_ours, returned.is_outside) == (True, True)
+    theirs = a_timeline(home, other.store)  # type: ignore[arg-type]
+    assert [each.is_ours for each in theirs.catch_up(NOW) if each.kind is ChangeKind.RENAMED] == [True]
 
 
 def test_hermes_bench_is_told_at_its_own_time(home: Path) -> None:
