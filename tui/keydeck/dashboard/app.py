@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -39,7 +40,7 @@ from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.lookout import Lookout
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
-from keydeck.live.activity import Activity, Change, known_before
+from keydeck.live.activity import RING, Activity, Change, known_before
 from keydeck.live.chronicle import Chronicle
 from keydeck.live.watch import Watch
 from keydeck.present.activity import settled
@@ -51,6 +52,8 @@ from keydeck.present.traffic import Traffic, traffic
 
 DEFAULT_MODE = "pools"
 """Where the app starts."""
+OUTSIDE_SHOWS_S = 600.0
+"""So long a row that another program changed has a sign."""
 
 
 class PoolApp(App[None]):
@@ -317,6 +320,16 @@ class PoolApp(App[None]):
         if self._since_start is not None:
             self._since_start.extend(told)
         return bool(told)
+
+    def changed_outside(self) -> frozenset[tuple[str, str]]:
+        """Return the rows, by provider and id, that another program changed in the last minutes."""
+        since = self.clock() - OUTSIDE_SHOWS_S
+        recent = takewhile(lambda change: change.at >= since, self.activity.newest(RING))
+        return frozenset(
+            (change.provider, change.row_id)
+            for change in recent
+            if change.is_outside and change.row_id is not None
+        )
 
     def _note_traffic(self, now: float) -> None:
         """Count the requests of the last hour anew; the same object stays while nothing differs."""

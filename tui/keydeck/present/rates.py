@@ -26,7 +26,9 @@ def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs, *, scale: float
     shown = _shared_out([min(max(value, 0), _MOST) for value in values], cells)
     highest, top = max([*shown, scale]), len(glyphs.bars) - 1
     # Nothing alone is drawn as nothing: a little is told from it, however high the highest is.
-    chart = "".join(glyphs.bars[math.ceil(value * top / highest) if value else 0] for value in shown)
+    chart = "".join(
+        glyphs.bars[min(math.ceil(value * top / highest), top) if value else 0] for value in shown
+    )
     return chart.rjust(max(cells, 0))
 
 

@@ -29,8 +29,8 @@ _BARS: Final = 2
 _FRAME: Final = 2
 _CARD_FROM: Final = 20
 """Lines from which the chosen event is explained in a frame of its own; below, in the two most telling lines."""
-_CARD_SHARE: Final = 2 / 5
-_CARD_MOST: Final = 12
+_CARD_SHARE: Final = 0.37
+_CARD_MOST: Final = 9
 _SHORT_CARD: Final = 2
 _NAMES_SHARE: Final = 2 / 5
 
