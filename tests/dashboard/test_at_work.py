@@ -78,7 +78,7 @@ async def test_acts_are_told_once(store: Path) -> None:
     """A rename of ours is one line of the strip, although journal and file both tell of it; undo is another."""
     async with running(store, watch=True) as ui:
         await ui.press("e", "end", *("backspace",) * 3, *"uno", "enter")
-        await ui.until(lambda: "key-auno" in ui.row("key-a"))
+        await ui.until(lambda: "key-aaauno" in ui.row("key-a"))
         await ui.tick()
         assert _told(ui, "renamed") == 1
         await ui.press("u")

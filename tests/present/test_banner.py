@@ -118,7 +118,7 @@ def test_what_cannot_be_told_now_is_said(home: Path) -> None:
     assert banner(snapshot, NOW) == ""
     assert not reader.store.flush()
     said = banner(reader.read(), NOW)
-    assert said.startswith("journal: no space left on device. Events wait in memory")
+    assert said.startswith("journal: no space left on device. Until that is over events wait in memory")
 
 
 def test_a_gap_in_the_history_is_said(home: Path) -> None:

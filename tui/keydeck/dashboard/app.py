@@ -114,6 +114,8 @@ class PoolApp(App[None]):
         self.view = self.snapshot
         """What the screens show: the same, but for a frozen view."""
         self.is_frozen = False
+        self.happened = 0
+        """Another number whenever there is another `activity`, or more of it."""
         self.activity = Activity()
         self.activity.extend(settled(known_before(self.snapshot, clock()), self.snapshot.scrubber))
         """What the rows tell of the past, until the journal is read."""
@@ -121,7 +123,7 @@ class PoolApp(App[None]):
         self._since_start: list[Change] | None = []
         """What happened while the past was being read."""
         self.traffic: Traffic | None = None
-        """The requests of the last hour, where a journal tells of them."""
+        """The requests of the last hour, once a journal tells of any."""
         self.command_flags = ""
         """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
@@ -187,6 +189,7 @@ class PoolApp(App[None]):
         since, self._since_start = self._since_start or [], None
         self.activity = Activity()
         self.activity.extend((*settled(changes, snapshot.scrubber), *since))
+        self.happened += 1
         self._note_traffic(now)
         self.repaint()
 
@@ -317,6 +320,7 @@ class PoolApp(App[None]):
         """Remember what happened; tell whether anything did."""
         told = settled(changes, *scrubbers)
         self.activity.extend(told)
+        self.happened += bool(told)
         if self._since_start is not None:
             self._since_start.extend(told)
         return bool(told)
@@ -332,9 +336,10 @@ class PoolApp(App[None]):
         )
 
     def _note_traffic(self, now: float) -> None:
-        """Count the requests of the last hour anew; the same object stays while nothing differs."""
-        if self._since_start is None and self._chronicle.has_journal:
-            counted = traffic(self.view, self._chronicle.totals, now)
+        """Count the requests of the last hour anew, if any were ever told; the same object while nothing differs."""
+        totals = self._chronicle.totals
+        if self._since_start is None and (totals.minutes or totals.hours):
+            counted = traffic(self.view, totals, now)
             self.traffic = self.traffic if counted == self.traffic else counted
 
     def freeze(self) -> None:

@@ -282,7 +282,9 @@ def banner(snapshot: HomeSnapshot, now: float) -> str:
 def _journal_banner(snapshot: HomeSnapshot) -> str:
     if snapshot.telling_trouble is not None:
         what = said_text(snapshot.telling_trouble, snapshot.scrubber)
-        return f"journal: {what}. Events wait in memory until it can be written; keys are picked as ever."
+        return (
+            f"journal: {what}. Until that is over events wait in memory, and other programs do not see them."
+        )
     if snapshot.has_gap:
         return "journal: a part is missing. Counts and cooldowns are exact, the history has a gap."
     return ""
