@@ -88,11 +88,12 @@ def test_no_more_is_looked_through_than_wanted(folder: Path) -> None:
 
 
 def test_uses_before_the_time_they_are_wanted_for_are_left_out(folder: Path) -> None:
-    """From the first block on that begins before it."""
+    """Behind the first block that is older as a whole: one wrong clock does not hide the rest."""
     segment(folder, 1, [use(), fail(1), use()])
-    segment(folder, 2, [use(), fail(2)], first=1000, sealed=False)
-    assert seqs(past(Follower(Disk(), folder), uses_since=1000)) == [[1000, 1001], [1, 2, 3]]
-    assert seqs(past(Follower(Disk(), folder), uses_since=1001)) == [[1000, 1001], [2]]
+    segment(folder, 2, [use(), fail(2)], first=1000)
+    segment(folder, 3, [use()], first=2000, sealed=False)
+    assert seqs(past(Follower(Disk(), folder), uses_since=1001)) == [[2000], [1000, 1001], [1, 2, 3]]
+    assert seqs(past(Follower(Disk(), folder), uses_since=1002)) == [[2000], [1000, 1001], [2]]
 
 
 def test_what_stands_behind_a_seal_is_void(folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fakes import NOW, FakeClock, a_key, a_reader, around, benched, keys, load_whole, write_store
 from keydeck.engine.acts import Operator
+from keydeck.engine.credential import CLEAN_STATUS
 from keydeck.engine.home import Surroundings
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
@@ -49,10 +50,7 @@ class Dashboard:
 
 
 def said(changes: Any) -> Told:
-    quiet = (ChangeKind.ADOPTED,)
-    return [
-        (change.kind.value, change.row_id, change.detail) for change in changes if change.kind not in quiet
-    ]
+    return [(change.kind.value, change.row_id, change.detail) for change in changes]
 
 
 @pytest.fixture
@@ -147,7 +145,7 @@ def test_an_act_is_told_once_whatever_is_read_first(
     clock.forward(1)
     if looks_first:
         with pytest.MonkeyPatch.context() as deaf:
-            deaf.setattr(dashboard.chronicle._own._follower, "read_on", list)
+            deaf.setattr(dashboard.chronicle._journals.own._follower, "read_on", list)
             first = dashboard.look()
         # An order is told by the journal alone: strategies move it all day.
         assert (len(first), [kind for kind, _, _ in first]) == (
@@ -189,6 +187,7 @@ def test_what_another_program_does_is_told_at_once_and_not_again_when_it_is_jour
     assert dashboard.look() == [("benched", "aaa001", None)]
     strangely(home, lambda row: row.update(label="theirs"))
     assert dashboard.look() == [("renamed", "aaa001", "key-aaa001")]
+    assert [change.is_outside for change in dashboard.told] == [True, True]
     checkpoint(agent)
     assert dashboard.beat() == []
     assert dashboard.look() == []
@@ -198,6 +197,28 @@ def test_what_another_program_does_is_told_at_once_and_not_again_when_it_is_jour
         ("benched", NOW + 3),
         ("renamed", NOW + 5),
     ]
+
+
+def test_another_failure_of_a_key_that_is_out_is_told(
+    home: Path, agent: CredentialPool, clock: FakeClock
+) -> None:
+    """By whoever meets it: that the key is out was told before, and this is another thing."""
+    fail(agent)
+    checkpoint(agent)
+    dashboard = Dashboard(home, clock)
+    clock.forward(5)
+    strangely(home, lambda row: row.update(benched(402, ago=-3)))
+    assert dashboard.look() == [("benched", "aaa001", None)]
+    assert [change.code for change in dashboard.told if change.code] == [429, 402]
+
+
+def test_a_look_asks_the_journal_first(home: Path, agent: CredentialPool, clock: FakeClock) -> None:
+    """So that who did it is told, and not only that it was done."""
+    dashboard = Dashboard(home, clock)
+    fail(agent)
+    before, after = dashboard.snapshot, dashboard.reader.read()
+    (change,) = dashboard.chronicle.look(before, after, clock())
+    assert change.by == agent._store.writer[:6]
 
 
 def test_what_was_healed_is_told(home: Path, agent: CredentialPool, clock: FakeClock) -> None:
@@ -272,6 +293,52 @@ def test_without_a_journal_the_rows_tell(home: Path, clock: FakeClock) -> None:
         again = benched(ago=NOW - clock() + 2, until=clock() + 600)
         write_store(home, {POOL: [a_key("aaa001", "same", **again), *keys("bbb002", label="same")]})
         assert dashboard.look() == [("benched", "aaa001", None)]
+    assert not any(change.is_outside for change in dashboard.told), "nobody knows who did it"
+
+
+STRANGE: dict[str, tuple[Callable[[list[dict[str, Any]]], object], tuple[str, str]]] = {
+    "cleared": (lambda rows: rows[0].update(CLEAN_STATUS), ("ready", "aaa001")),
+    "removed": (lambda rows: rows.pop(1), ("removed", "bbb002")),
+    "added": (lambda rows: rows.append(a_key("ddd004")), ("added", "ddd004")),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), STRANGE.values(), ids=STRANGE)
+def test_what_nobody_of_ours_did_is_told_as_done_outside(
+    home: Path,
+    agent: CredentialPool,
+    clock: FakeClock,
+    change: Callable[[list[dict[str, Any]]], object],
+    expected: tuple[str, str],
+) -> None:
+    """Before the journal says so; the operator's acts and those of our agents are not."""
+    fail(agent)
+    checkpoint(agent)
+    dashboard = Dashboard(home, clock)
+    document = load_whole(home)
+    change(document["credential_pool"][POOL])
+    (home / "auth.json").write_text(json.dumps(document, indent=2))
+    dashboard.look()
+    last = dashboard.told[-1]
+    assert (last.kind.value, last.row_id, last.is_outside) == (*expected, True)
+    Operator(a_reader(home, clock=clock)).edit(POOL, "ccc003", label="ours")
+    dashboard.look()
+    assert [(each.kind.value, each.is_outside) for each in dashboard.told[-1:]] == [("renamed", False)]
+
+
+def test_totals_are_there_once_it_has_begun(home: Path, agent: CredentialPool, clock: FakeClock) -> None:
+    """Of the pool's own journal, or of the root's where its rows show through; a thread fills them before."""
+    (home / "profiles" / "work").mkdir(parents=True)
+    assert agent.has_credentials()
+    for profile in (None, "work"):
+        reader = a_reader(home, clock=clock, profile=profile)
+        snapshot = reader.read()
+        chronicle = Chronicle(reader)
+        (pool,) = snapshot.pools
+        assert not chronicle.totals_of(pool).minutes
+        chronicle.begin(snapshot, clock())
+        assert chronicle.totals_of(pool).minutes == {int(NOW // 60): {"aaa001": 1}}
+        chronicle.close()
 
 
 def test_rows_that_the_journal_does_not_tell_of_tell_their_past_themselves(

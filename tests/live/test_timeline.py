@@ -29,6 +29,7 @@ from keydeck.engine.events import (
     Succeeded,
     Unknown,
     Used,
+    Written,
     encode,
 )
 from keydeck.engine.file_store import FileStore
@@ -99,6 +100,22 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a success of a request from before the bench": (
         [failed(), Succeeded(ids=("aaa001",), provider=POOL, granted=(0, 0))],
         [("benched", "aaa001", None)],
+    ),
+    "a success after the clock had ended the bench": (
+        [failed(until=NOW - 1), Succeeded(ids=("aaa001",), provider=POOL)],
+        [("benched", "aaa001", None), ("ready", "aaa001", Return.COOLDOWN_OVER)],
+    ),
+    "a move of a row that the files alone place": (
+        [
+            Moved(order={"aaa001": 1.0, "bbb002": 2.0}, provider=POOL),
+            Moved(order={"ccc003": 0.0}, provider=POOL),
+            Written(gen=1),
+        ],
+        [("moved", "ccc003", "first")],
+    ),
+    "moves that nobody can tell from each other": (
+        [Moved(order={"xxx001": 1.0, "xxx002": 2.0}, provider=POOL), Written(gen=1)],
+        [("moved", None, None)],
     ),
     "two successes": (
         [failed(), *[Succeeded(ids=("aaa001",), provider=POOL)] * 2],
@@ -315,7 +332,9 @@ def test_benches_that_the_clock_ended_are_told_in_the_past(home: Path) -> None:
         ("strategy", None, "random"),
     ]
     clock.forward(10_000)
-    assert timeline.catch_up(clock()) == (), "who compares looks is told by the clock"
+    store.append(Configured(provider=POOL, strategy="sticky"))
+    # Who compares looks is told of the clock by those.
+    assert told(timeline.catch_up(clock())) == [("strategy", None, "sticky")]
 
 
 def test_benches_that_the_clock_ends_later_are_told_to_who_wants_them(home: Path) -> None:
@@ -444,3 +463,38 @@ def test_moves_of_two_writers_are_two_changes(home: Path) -> None:
     other.tell([Configured(provider=POOL, strategy="random")])
     assert told(timeline.catch_up(NOW)) == [("moved", "aaa001", "to place 3"), ("strategy", None, "random")]
     other.journal.leave()
+
+
+def test_uses_of_the_past_that_were_written_twice_count_once(home: Path) -> None:
+    """Also where the second copy stands in another segment, and comes again later."""
+    store = a_store(home, FakeClock(NOW - 600))
+    store.count("aaa001", 5)
+    store.flush()
+    copy = b"\n" + encode(Record(NOW - 600, store.writer, 1, Used(counts={"aaa001": 5}))) + b"\n"
+    store._books._rotate()
+    journal = home / "keydeck" / "journal-000002.jsonl"
+    journal.write_bytes(journal.read_bytes() + copy)
+    timeline = a_timeline(home, FileStore(a_home(home), clock=FakeClock()), tells_requests=True)
+    (change,) = timeline.catch_up(NOW)
+    assert (change.count, timeline.totals.hours) == (5, {int((NOW - 600) // 3600): {"aaa001": 5}})
+    journal.write_bytes(journal.read_bytes() + copy)
+    assert timeline.catch_up(NOW + 60) == ()
+    assert sum(timeline.totals.minutes[int((NOW - 600) // 60)].values()) == 5
+
+
+def test_a_gap_behind_which_only_requests_stand_is_told_with_what_comes(home: Path) -> None:
+    """Requests alone are not told, and nothing is lost with them."""
+    store = a_store(home)
+    store.append(Configured(provider=POOL, strategy="one"))
+    store._books._rotate()
+    store._books._rotate()
+    store.count("aaa001")
+    store.flush()
+    (home / "keydeck" / "journal-000002.jsonl").unlink()
+    third = home / "keydeck" / "journal-000003.jsonl"
+    third.write_bytes(b"\n".join(line for line in third.read_bytes().split(b"\n") if b'"head"' not in line))
+    timeline = a_timeline(home, FileStore(a_home(home), clock=FakeClock()))
+    assert [change.detail for change in timeline.catch_up(NOW)] == ["one"]
+    with third.open("ab") as file:
+        file.write(b"\n" + encode(Record(NOW, "w", 1, failed())) + b"\n")
+    assert [change.kind.value for change in timeline.catch_up(NOW)] == ["gap", "benched"]

@@ -25,6 +25,7 @@ def test_many_values_share_cells_and_few_stand_at_the_right() -> None:
     assert sparkline([5] * 60, 12, UNICODE) == "█" * 12
     assert sparkline([5] * 60, 7, UNICODE) == "█" * 7
     assert sparkline([*([0] * 55), *([9] * 5)], 12, UNICODE) == "▁" * 11 + "█"
+    assert sparkline([*[0] * 55, 449, *[0] * 4], 12, UNICODE) == "▁" * 11 + "█"
     assert sparkline([3], 3, UNICODE) == "  █"
     assert sparkline([], 4, UNICODE) == "    "
     assert sparkline([1], 0, UNICODE) == sparkline([1], -2, UNICODE) == ""

@@ -7,7 +7,18 @@ from typing import Any, Final
 
 import click
 
-_COMMANDS: Final = ("list", "add", "remove", "reset", "rename", "move", "edit", "strategy", "status")
+_COMMANDS: Final = (
+    "list",
+    "add",
+    "remove",
+    "reset",
+    "rename",
+    "move",
+    "edit",
+    "strategy",
+    "status",
+    "events",
+)
 
 
 class _AuthGroup(click.Group):

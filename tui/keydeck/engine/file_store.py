@@ -210,6 +210,11 @@ class FileStore:
         """Return a reader of what happens, with a descriptor of its own."""
         return Follower(self._disk, self._folder)
 
+    def untold(self) -> tuple[Outside, ...]:
+        """Return what other programs did in the file as it was read, as far as no journal tells it."""
+        with self._guard:
+            return tuple(event for events in self._outside.values() for event in events)
+
     def totals(self) -> Totals:
         """Return requests per minute and per hour, by row."""
         return totals_now(self._disk, self._folder)

@@ -28,6 +28,11 @@ class Block(NamedTuple):
     """Whether what happened just before them is not known: part of the journal is missing there."""
 
 
+def newest(records: Sequence[Placed], otherwise: float) -> float:
+    """Return when the newest of these records was told; one alone may be of a clock that was wrong."""
+    return max((record.at for _, record in records if record.seq), default=otherwise)
+
+
 class Follower:
     """A reader of one journal, wherever it goes on. Not for several threads at a time."""
 
@@ -46,7 +51,7 @@ class Follower:
         """Return what is there by now, the newest block first; `read_on` goes on behind it.
 
         Args:
-            uses_since: epoch seconds; uses in blocks from before are left out, which makes them ten times as fast.
+            uses_since: epoch seconds; older uses may be left out, which is ten times as fast.
             most_bytes: how much is looked through at most.
 
         Raises:
@@ -97,7 +102,7 @@ class Follower:
                     records = self._records((segment, low), data, with_uses=with_uses)
                     is_first = low == 0 and place > 0 and segments[place - 1] != segment - 1
                     yield Block(records, after_gap=is_first)
-                    with_uses = with_uses and not (records and records[0][1].at < uses_since)
+                    with_uses = with_uses and newest(records, uses_since) >= uses_since
                     left -= len(data)
                     if left <= 0:
                         return

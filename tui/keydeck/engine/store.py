@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from keydeck.engine.credential import Credential, Row
-from keydeck.engine.events import Event, Position, Record
+from keydeck.engine.events import Event, Outside, Position, Record
 from keydeck.engine.follower import Follower
 from keydeck.engine.home import Home
 from keydeck.engine.ledger import Facts
@@ -137,6 +137,9 @@ class Store(Protocol):
 
     def follow(self) -> Follower:
         """Return a reader of what happens, for people: back into the past and on with what comes."""
+
+    def untold(self) -> tuple[Outside, ...]:
+        """Return what other programs did to rows by the last `snapshot`, as far as nobody has told it yet."""
 
     def totals(self) -> Totals:
         """Return requests per minute and per hour, by row."""

@@ -8,12 +8,13 @@ last how a thing stands, the other does not tell that again; whichever reads fir
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
-from keydeck.engine.snapshot import HomeReader, HomeSnapshot
+from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.totals import Totals
 from keydeck.live.activity import Change, ChangeKind, Return, compare, elapsed, known_before
-from keydeck.live.timeline import Timeline
+from keydeck.live.timeline import Timelines
 
 _JOURNAL: Final = "journal"
 _LOOKS: Final = "looks"
@@ -29,8 +30,8 @@ class Chronicle:
     """
 
     def __init__(self, reader: HomeReader) -> None:
-        own, *roots = (Timeline(store) for store in reader.stores)
-        self._own, self._roots = own, roots
+        self._stores = reader.stores
+        self._journals = Timelines(reader)
         self._has_begun = False
         self._beat_at = reader.clock()
         # How each thing stands, and who told.
@@ -38,18 +39,21 @@ class Chronicle:
 
     @property
     def totals(self) -> Totals:
-        """Requests by minute and hour, of the last hour at least; not those of a root's rows."""
-        return self._own.totals
+        """Requests by minute and hour, of the last hour at least; none until `begin` has read them."""
+        return self._journals.own.totals if self._has_begun else Totals()
+
+    def totals_of(self, pool: PoolSnapshot) -> Totals:
+        """Return the totals that tell of a pool: the root's, where its rows show through from there."""
+        return self._journals.root_totals if pool.is_inherited and self._has_begun else self.totals
 
     @property
     def has_journal(self) -> bool:
         """Whether anything was ever told in a journal."""
-        return self._own.has_journal or any(root.has_journal for root in self._roots)
+        return self._journals.has_journal
 
     def close(self) -> None:
         """Let go of the journals."""
-        for timeline in (self._own, *self._roots):
-            timeline.close()
+        self._journals.close()
 
     def begin(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return the past, oldest first: what the journals tell, and the marks of rows that they do not tell of."""
@@ -63,7 +67,10 @@ class Chronicle:
     def look(self, before: HomeSnapshot, after: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return what is new with another look at the home, what the journals tell by now first."""
         changes = list(self._from_journals(after, now)) if self._has_begun else []
-        return (*changes, *self._once(compare(before, after, now), _LOOKS))
+        seen = self._once(compare(before, after, now), _LOOKS)
+        strange = {(event.id, event.what) for store in self._stores for event in store.untold()}
+        changes += (replace(change, is_outside=(change.row_id, _what(change)) in strange) for change in seen)
+        return tuple(changes)
 
     def beat(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return what the journals tell by now, and what the clock did; cheap enough for every second."""
@@ -74,13 +81,8 @@ class Chronicle:
     # --- parts -----------------------------------------------------------------------------------------
 
     def _from_journals(self, snapshot: HomeSnapshot, now: float) -> Iterator[Change]:
-        shining = {pool.provider for pool in snapshot.pools if pool.is_inherited}
-        for timeline in (self._own, *self._roots):
-            timeline.meet(snapshot)
-            told = timeline.catch_up(now)
-            if timeline is not self._own:
-                told = tuple(change for change in told if change.provider in shining)
-            yield from self._once(told, _JOURNAL)
+        told = self._journals.catch_up(snapshot, now)
+        return self._once((change for change in told if not _is_bookkeeping(change)), _JOURNAL)
 
     def _once(self, changes: Iterable[Change], source: str) -> Iterator[Change]:
         """Yield the changes of which the other source has not told already."""
@@ -92,6 +94,27 @@ class Chronicle:
                 continue
             self._told.update((thing, (state, source)) for thing, state in things)
             yield change
+
+
+def _is_bookkeeping(change: Change) -> bool:
+    """Tell whether a journal only began to know rows that the operator knew."""
+    return change.kind is ChangeKind.ADOPTED and change.row_id is None and change.detail is None
+
+
+def _what(change: Change) -> str | None:
+    """Return what the journal calls a change that another program may have made (`events.Outside`)."""
+    if change.kind is ChangeKind.READY:
+        return "cleared" if change.detail == Return.CLEARED else None
+    return _STRANGE.get(change.kind)
+
+
+_STRANGE: Final = {
+    ChangeKind.ADDED: "added",
+    ChangeKind.REMOVED: "removed",
+    ChangeKind.RENAMED: "renamed",
+    ChangeKind.BENCHED: "benched",
+    ChangeKind.DEAD: "benched",
+}
 
 
 def _other(source: str) -> str:

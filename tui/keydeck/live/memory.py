@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from keydeck.engine.credential import BadRow
@@ -93,6 +93,12 @@ class Memory:
             del writers[next(iter(writers))]
         return True
 
+    def have_met(self, writers: Mapping[str, tuple[int, float]]) -> None:
+        """Take these as the last records that were met of their writers, where they are further on."""
+        known = self.ledger.writers
+        further = {name: last for name, last in writers.items() if last > known.get(name, (0, 0.0))}
+        known.update(further)
+
     def enact(self, event: Event, at: float, place: Position) -> None:
         """Fold an event in."""
         ids = ids_of(event)
@@ -127,6 +133,11 @@ class Memory:
         """Return the priority from which a row would move."""
         told = self.facts(row_id).priority
         return self._places.get(row_id) if told is None else told
+
+    @property
+    def next_end(self) -> float:
+        """When the next bench is over by the clock, perhaps; infinity where none is running."""
+        return self._ends[0][0] if self._ends else math.inf
 
     def ended(self, until: float) -> Iterator[tuple[float, str, Bench]]:
         """Yield the benches that the clock ended by then and nothing else had ended: when, of which row, and it."""

@@ -13,6 +13,7 @@ from keydeck.present.text import grouped
 _NEVER: Final = 0.05
 """So few requests an hour are none."""
 _MOST: Final = 10**18
+_ROUNDING: Final = 1e-9
 
 
 def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs, *, scale: float = 0.0) -> str:
@@ -24,12 +25,14 @@ def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs, *, scale: float
     the right, since the newest is last.
     """
     shown = _shared_out([min(max(value, 0), _MOST) for value in values], cells)
-    highest, top = max([*shown, scale]), len(glyphs.bars) - 1
-    # Nothing alone is drawn as nothing: a little is told from it, however high the highest is.
-    chart = "".join(
-        glyphs.bars[min(math.ceil(value * top / highest), top) if value else 0] for value in shown
-    )
+    highest = max([*shown, scale])
+    chart = "".join(glyphs.bars[_height(value, highest, len(glyphs.bars) - 1)] for value in shown)
     return chart.rjust(max(cells, 0))
+
+
+def _height(value: float, highest: float, top: int) -> int:
+    """Return 0 for nothing alone: a little is told from it, however high the highest is."""
+    return min(max(math.ceil(value * top / highest - _ROUNDING), 1), top) if value else 0
 
 
 def _shared_out(values: Sequence[int], cells: int) -> list[float]:
