@@ -32,9 +32,8 @@ class Ui:
         return self
 
     async def settle(self) -> None:
-        await self.app.workers.wait_for_complete(
-            [w for w in self.app.workers if w.group in ("write", "past")]
-        )
+        if waiting := [worker for worker in self.app.workers if worker.group in ("write", "past")]:
+            await self.app.workers.wait_for_complete(waiting)
         await self.pilot.pause()
         await self.pilot.pause()
 

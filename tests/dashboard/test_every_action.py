@@ -22,12 +22,12 @@ from textual.widgets import Input
 
 import keydeck
 from fakes import a_key, benched, keys, tree, write_store
-from keydeck.dashboard.actions import ACTIONS, DETAIL, POOLS, SETTINGS, Action, key_name
+from keydeck.dashboard.actions import ACTIONS, DETAIL, EVENTS, POOLS, SETTINGS, Action, key_name
 from keydeck.dashboard.dialogs.palette import Found, PaletteDialog
 from keydeck.dashboard.screens.deck import DeckScreen
 from ui import Ui, running
 
-SCREENS: Final = (POOLS, DETAIL, SETTINGS)
+SCREENS: Final = (POOLS, DETAIL, EVENTS, SETTINGS)
 RESERVED: Final = frozenset(
     {"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+[", "ctrl+a", "ctrl+b"}
 )
@@ -154,7 +154,7 @@ def first_screen(action: Action) -> str:
 
 async def go(ui: Ui, screen: str) -> DeckScreen:
     """From the pools go to a screen, with the cursor on a key."""
-    for key in {POOLS: (), DETAIL: ("enter",), SETTINGS: ("4",)}[screen]:
+    for key in {POOLS: (), DETAIL: ("enter",), EVENTS: ("2",), SETTINGS: ("4",)}[screen]:
         await hit(ui, key)
     found = ui.app.screen
     assert isinstance(found, DeckScreen) and screen == found.NAME
@@ -166,7 +166,7 @@ async def go_home(ui: Ui) -> None:
     for _ in range(8):
         if getattr(ui.app.screen, "NAME", "") == POOLS:
             break
-        await hit(ui, "1" if getattr(ui.app.screen, "NAME", "") == SETTINGS else "escape")
+        await hit(ui, "1" if getattr(ui.app.screen, "NAME", "") in (EVENTS, SETTINGS) else "escape")
     for key in ("escape", "escape", "g"):
         await hit(ui, key)
     assert getattr(ui.app.screen, "NAME", "") == POOLS

@@ -9,6 +9,7 @@ from typing import Any
 
 from fakes import NOW, a_key, benched, keys, load, write_store
 from keydeck.dashboard.settings import Settings, SettingsFile
+from keydeck.demo.past import write_scene_with_past
 from keydeck.demo.scene import ENVIRONMENT, write_scene
 from keydeck.present.glyphs import ASCII
 from ui import Ui
@@ -19,6 +20,16 @@ Then = Callable[[Ui, Path], Awaitable[None]]
 
 def scene(home: Path) -> None:
     write_scene(home, NOW)
+
+
+def past(home: Path) -> None:
+    write_scene_with_past(home, NOW)
+
+
+def duplicates(home: Path) -> None:
+    same = "sk-the-very-same-key"
+    rows = [a_key("aaa001", "team", access_token=same, request_count=30), a_key("aaa002", "lone", priority=1)]
+    write_store(home, {"openrouter": [*rows, a_key("aaa003", "team again", priority=2, access_token=same)]})
 
 
 def nothing(home: Path) -> None:
@@ -154,6 +165,10 @@ STATES: dict[str, State] = {
     "pools-times-until": State(options=with_settings(times="until")),
     "pools-density-short": State(options=with_settings(density="short")),
     "pools-density-tall": State(options=with_settings(density="tall")),
+    "pools-with-past": State(("j", "j"), past),
+    "pools-with-past-wide": State(("w",), past),
+    "pools-with-past-ascii": State(("j",), past, options={"glyphs": ASCII}),
+    "pools-duplicates": State(("j",), duplicates, env={}),
     "pools-empty": State(prepare=nothing, env={}),
     "pools-inherited": State(prepare=inherited, options={"profile": "work"}),
     "pools-broken-store": State(then=break_store),
@@ -170,8 +185,21 @@ STATES: dict[str, State] = {
     "detail-token-ends": State(("tab", "tab", "enter")),
     "detail-no-secret": State(("tab", "j", "j", "enter")),
     "detail-bad-row": State(("G", "enter")),
+    "detail-with-past": State(("j", "j", "j", "enter"), past),
+    "detail-duplicate": State(("enter",), duplicates, env={}),
     "detail-masked": State(("m", "enter")),
     "detail-gone": State(("enter",), then=remove_outside),
+    # what happened
+    "events": State(("2",), past),
+    "events-scrolled": State(("2", *("j",) * 7), past),
+    "events-filtered": State(("2", "slash", *typed("state:cool"), "enter"), past),
+    "events-filter-typed": State(("2", "slash", *typed("burst")), past),
+    "events-filter-nothing": State(("2", "slash", *typed("zzz"), "enter"), past),
+    "events-masked": State(("2", "m", "j", "j"), past),
+    "events-ascii": State(("2", "j"), past, options={"glyphs": ASCII}),
+    "events-read-only": State(("2",), past, options={"read_only": True}),
+    "events-empty": State(("2",), nothing, env={}),
+    "help-events": State(("2", "question_mark"), past),
     # lists
     "help": State(("question_mark",)),
     "help-searched": State(("question_mark", *typed("reset"))),

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -39,7 +40,7 @@ from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.lookout import Lookout
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
-from keydeck.live.activity import Activity, Change, known_before
+from keydeck.live.activity import RING, Activity, Change, known_before
 from keydeck.live.chronicle import Chronicle
 from keydeck.live.watch import Watch
 from keydeck.present.activity import settled
@@ -51,6 +52,8 @@ from keydeck.present.traffic import Traffic, traffic
 
 DEFAULT_MODE = "pools"
 """Where the app starts."""
+OUTSIDE_SHOWS_S = 600.0
+"""So long a row that another program changed has a sign."""
 
 
 class PoolApp(App[None]):
@@ -113,6 +116,8 @@ class PoolApp(App[None]):
         self.view = self.snapshot
         """What the screens show: the same, but for a frozen view."""
         self.is_frozen = False
+        self.happened = 0
+        """Another number whenever there is another `activity`, or more of it."""
         self.activity = Activity()
         self.activity.extend(settled(known_before(self.snapshot, clock()), self.snapshot.scrubber))
         """What the rows tell of the past, until the journal is read."""
@@ -120,7 +125,7 @@ class PoolApp(App[None]):
         self._since_start: list[Change] | None = []
         """What happened while the past was being read."""
         self.traffic: Traffic | None = None
-        """The requests of the last hour, where a journal tells of them."""
+        """The requests of the last hour, once a journal tells of any."""
         self.command_flags = ""
         """What a suggested command needs to mean this store."""
         self.place = place or _place(reader)
@@ -191,6 +196,7 @@ class PoolApp(App[None]):
         since, self._since_start = self._since_start or [], None
         self.activity = Activity()
         self.activity.extend((*settled(changes, snapshot.scrubber), *since))
+        self.happened += 1
         self._note_traffic(now)
         self.repaint()
 
@@ -321,14 +327,26 @@ class PoolApp(App[None]):
         """Remember what happened; tell whether anything did."""
         told = settled(changes, *scrubbers)
         self.activity.extend(told)
+        self.happened += bool(told)
         if self._since_start is not None:
             self._since_start.extend(told)
         return bool(told)
 
+    def changed_outside(self) -> frozenset[tuple[str, str]]:
+        """Return the rows, by provider and id, that another program changed in the last minutes."""
+        since = self.clock() - OUTSIDE_SHOWS_S
+        recent = takewhile(lambda change: change.at >= since, self.activity.newest(RING))
+        return frozenset(
+            (change.provider, change.row_id)
+            for change in recent
+            if change.is_outside and change.row_id is not None
+        )
+
     def _note_traffic(self, now: float) -> None:
-        """Count the requests of the last hour anew; the same object stays while nothing differs."""
-        if self._since_start is None and self._chronicle.has_journal:
-            counted = traffic(self.view, self._chronicle.totals, now)
+        """Count the requests of the last hour anew, if any were ever told; the same object while nothing differs."""
+        totals = self._chronicle.totals
+        if self._since_start is None and (totals.minutes or totals.hours):
+            counted = traffic(self.view, totals, now)
             self.traffic = self.traffic if counted == self.traffic else counted
 
     def freeze(self) -> None:

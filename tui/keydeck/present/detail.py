@@ -22,6 +22,7 @@ from keydeck.present.rows import (
 )
 from keydeck.present.spans import Line, Role, Span, line_width, plain
 from keydeck.present.text import clock_time, duration, grouped, wrapped
+from keydeck.present.traffic import SPARK_BEST, Traffic, chart, rate_of, share_of
 
 Fact = tuple[str, Line]
 """A name and its value; a value may take several lines when it is written out."""
@@ -29,8 +30,10 @@ Fact = tuple[str, Line]
 _NAME_CELLS: Final = 12
 
 
-def identity(pool: PoolSnapshot, found: RowState, context: Context) -> list[Fact]:
-    """Return what a key is."""
+def identity(
+    pool: PoolSnapshot, found: RowState, context: Context, sent: Traffic | None = None
+) -> list[Fact]:
+    """Return what a key is and, where `sent` is known, how much it was used in the last hour."""
     row = found.row
     if not isinstance(row, Credential):
         return [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
@@ -51,6 +54,10 @@ def identity(pool: PoolSnapshot, found: RowState, context: Context) -> list[Fact
         ("key", _plain(_key_text(row))),
         ("requests", _plain(_requests(pool, row))),
     ]
+    if sent is not None:
+        facts.append(("last hour", _last_hour(pool.provider, row.id, sent, context)))
+    if names := _twin_names(pool, row, context):
+        facts.append(("same key", _plain(f"as {' and '.join(names)}: one key, counted and benched together")))
     if row.inherited:
         facts.append(("profile", _plain("the root profile's; acts need --profile default")))
     return facts
@@ -66,9 +73,30 @@ def _key_text(row: Credential) -> str:
 
 
 def _requests(pool: PoolSnapshot, row: Credential) -> str:
-    uses = sorted((other.request_count for other in pool.rows if isinstance(other, Credential)), reverse=True)
-    rank = uses.index(row.request_count) + 1
-    return f"{grouped(row.request_count)}, rank {rank} of {len(uses)}"
+    uses = pool.uses()
+    ranks = sorted((uses[other.id] for other in pool.rows if isinstance(other, Credential)), reverse=True)
+    rank = ranks.index(uses[row.id]) + 1
+    return f"{grouped(uses[row.id])}, rank {rank} of {len(ranks)}"
+
+
+def _last_hour(provider: str, row_id: str, sent: Traffic, context: Context) -> Line:
+    key = sent.of(provider, row_id)
+    if not key.sent:
+        return _plain("nothing sent")
+    said = f"{grouped(key.sent)} sent, {share_of(key)} of picks"
+    pace = f", {rate_of(key)}" if rate_of(key) else ""
+    return (chart(key, SPARK_BEST, sent.busiest, context.glyphs), Span(f"  {said}{pace}"))
+
+
+def _twin_names(pool: PoolSnapshot, row: Credential, context: Context) -> list[str]:
+    """Return what the other rows with the same secret are called."""
+    if not row.access_token:
+        return []
+    return [
+        f"key {place}" if context.masked else label_text(other.label or other.id, context.scrubber)
+        for place, other in enumerate(pool.rows, 1)
+        if isinstance(other, Credential) and other.id != row.id and other.access_token == row.access_token
+    ]
 
 
 def situation(

@@ -59,12 +59,13 @@ def event_row(change: Change, now: float, context: Context) -> KeyRow:
 def event_facts(change: Change, snapshot: HomeSnapshot, now: float, context: Context) -> list[Fact]:
     """Return what happened, what it means, what to do, and how the pool stands now."""
     sign, role = change_sign(change.kind, context.glyphs)
-    ago = f"{clock_time(change.at, now)} ({duration(now - change.at)} ago)"
+    ago = f"{clock_time(change.at, now)}, {duration(now - change.at)} ago"
     who = who_text(change)
+    when = f"  {ago}{f', told by {who}' if who else ''}"
+    name = Span(change_name(change, context), Role.STRONG)
     facts: list[Fact] = [
-        ("event", (Span(f"{sign} ", role), Span(change_name(change, context), Role.STRONG))),
+        ("event", (Span(f"{sign} ", role), name, Span(when, Role.MUTED))),
         ("what", (Span(change_text(change, now, context)),)),
-        ("when", (Span(f"{ago}{f', told by {who}' if who else ''}"),)),
     ]
     if meaning := _MEANING.get(change.kind):
         facts.append(("meaning", (Span(meaning),)))
@@ -84,7 +85,7 @@ def _of_key(change: Change, pool: PoolSnapshot, state: PoolState, now: float, co
         return [("now", (Span("this key is gone"),))]
     facts: list[Fact] = [("now", (Span(_now(found, now)),))]
     if said := advice(pool, found, context):
-        facts.append(("do", (Span(said, Role.ACCENT),)))
+        facts.append(("do", (Span(f"{context.glyphs.enter} opens the key: {said}", Role.ACCENT),)))
     return facts
 
 

@@ -41,6 +41,10 @@ class Glyphs:
     dot: str
     enter: str
     live: str
+    twin: str
+    """A row whose secret another row holds too."""
+    outside: str
+    """A row that another program changed just now."""
 
 
 UNICODE: Final = Glyphs(
@@ -73,6 +77,8 @@ UNICODE: Final = Glyphs(
     dot="·",
     enter="⏎",
     live="●",
+    twin="≡",
+    outside="Δ",
 )
 
 ASCII: Final = Glyphs(
@@ -105,4 +111,6 @@ ASCII: Final = Glyphs(
     dot="-",
     enter="enter",
     live="*",
+    twin="&",
+    outside="%",
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from keydeck.engine.credential import Credential
+from keydeck.engine.known import groups
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
@@ -75,7 +77,10 @@ class KeyRow:
     """From when on the row warns that its token ends."""
     code: int | None = None
     uses: int = 0
+    """Requests sent with its secret, by whichever row they were counted."""
     shown_id: str = ""
+    twins: tuple[str, ...] = ()
+    """What the other rows with its secret are called."""
 
     @property
     def moves(self) -> bool:
@@ -83,14 +88,17 @@ class KeyRow:
         return self.until is not None or self.token_ends is not None
 
 
-def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, context: Context) -> KeyRow:
+def key_row(
+    state: RowState, name: str, *, is_next: bool, twins: tuple[str, ...], uses: int, context: Context
+) -> KeyRow:
     """Return a row's texts.
 
     Args:
         state: the row and its state.
         name: what the row is called.
         is_next: whether the next request surely goes there.
-        twin: what an earlier row with the same secret is called.
+        twins: what the other rows with the same secret are called.
+        uses: requests sent with its secret.
         context: what the rows of one snapshot share.
     """
     row, health = state.row, state.health
@@ -104,8 +112,8 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
         label=name,
         type="key" if row.auth_type == "api_key" else label_text(row.auth_type, context.scrubber),
         source=source_text(row, context.scrubber),
-        requests=grouped(row.request_count),
-        word=_word(state, twin, context),
+        requests=grouped(uses),
+        word=_word(state, twins, context),
         detail=why_text(state, context) if health.kind in _EXPLAINED else "",
         is_next=is_next,
         since=health.since,
@@ -115,25 +123,37 @@ def key_row(state: RowState, name: str, *, is_next: bool, twin: str | None, cont
         if state.token_expires_at is None
         else state.token_expires_at - context.token_warning_s,
         code=None if health.is_usable else row.last_error_code,
-        uses=row.request_count,
+        uses=uses,
         shown_id=label_text(row.id, context.scrubber),
+        twins=twins,
     )
 
 
 def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[KeyRow, ...]:
     """Return the rows of a pool at the moment of `state`."""
-    following, twins = pool.next_pick(state), pool.twins()
+    following, uses = pool.next_pick(state), pool.uses()
     names = {row.id: shown_name(row, place, context) for place, row in enumerate(state.rows, 1)}
+    twins = _twins(pool, names)
     return tuple(
         key_row(
             row,
             names[row.id],
             is_next=row.id == following,
-            twin=names.get(twins[row.id]) if row.id in twins else None,
+            twins=twins.get(place, ()),
+            uses=uses[row.id],
             context=context,
         )
-        for row in state.rows
+        for place, row in enumerate(state.rows)
     )
+
+
+def _twins(pool: PoolSnapshot, names: Mapping[str, str]) -> dict[int, tuple[str, ...]]:
+    """Return place → what the other rows with the same secret are called."""
+    return {
+        place: tuple(names[pool.rows[other].id] for other in group if other != place)
+        for group in groups(pool.rows)
+        for place in group
+    }
 
 
 def shown_name(state: RowState, place: int, context: Context) -> str:
@@ -193,7 +213,7 @@ def why_text(state: RowState, context: Context) -> str:
     return cut(text, 400, mark=context.glyphs.ellipsis)
 
 
-def _word(state: RowState, twin: str | None, context: Context) -> str:
+def _word(state: RowState, twins: tuple[str, ...], context: Context) -> str:
     row, health = state.row, state.health
     if health.kind is HealthKind.COOLING:
         code = row.last_error_code if isinstance(row, Credential) else None
@@ -207,8 +227,8 @@ def _word(state: RowState, twin: str | None, context: Context) -> str:
         if health.since is not None:  # a token that ended, not a variable's name
             return why
         return "no secret" if context.masked else f"no secret: {why}"
-    if twin:
-        return f"{health.kind.value}, same key as {twin}"
+    if twins:
+        return f"{health.kind.value}, same key as {twins[0]}"
     return health.kind.value
 
 
@@ -247,10 +267,10 @@ _DETAIL_LEAST, _DETAIL_GAP = 24, 2
 # What is worth more is given room first (ux 2.15 read backwards).
 _OPTIONAL: Final = (
     *(("requests", 8), ("spark", SPARK_LEAST + 1), ("type", 6), ("token", 9), ("rate", 8)),
-    *(("source", 12), ("share", 6), ("id", 8)),
+    *(("source", 12), ("spark", SPARK_BEST - SPARK_LEAST), ("words", 6), ("share", 6), ("id", 8)),
 )
-_OF_TRAFFIC: Final = frozenset({"spark", "rate", "share"})
-_SPARK_MORE: Final = SPARK_BEST - SPARK_LEAST
+_OF_TRAFFIC: Final = frozenset({"spark", "rate", "words", "share"})
+"""``words``: so much more of the status, which a chart and rates leave less room for."""
 
 
 def columns(
@@ -271,11 +291,9 @@ def columns(
     widths = dict.fromkeys((name for name, _ in _OPTIONAL), 0)
     for name, cells in _OPTIONAL:
         if used + cells <= total and (traffic or name not in _OF_TRAFFIC):
-            widths[name] = cells
+            widths[name] += cells
             used += cells
-    if widths["spark"] and used + _SPARK_MORE <= total:
-        widths["spark"] += _SPARK_MORE
-        used += _SPARK_MORE
+    least += widths.pop("words")
     status = min(_STATUS_BEST, least + max(total - used, 0))
     used += status - least
     more = min(max(longest_label + _LABEL_AIR, label), _LABEL_BEST, label + max(total - used, 0)) - label
@@ -300,6 +318,7 @@ def row_line(
     marks_cursor: bool = False,
     is_marked: bool = False,
     is_pending: bool = False,
+    is_outside: bool = False,
     sent: KeyTraffic | None = None,
     busiest: int = 0,
 ) -> Line:
@@ -316,7 +335,7 @@ def row_line(
         Span(here if is_marked or marks_cursor else " ", Role.ACCENT),
         sign,
         Span(" "),
-        cell(row.label, at.label, Role.STRONG if row.is_next else Role.PLAIN, mark),
+        *_label_cells(row, at.label, glyphs, is_outside=is_outside),
         Span(" "),
     ]
     if at.type:
@@ -327,7 +346,7 @@ def row_line(
     if at.requests:
         spans.append(cell(row.requests, at.requests, Role.PLAIN, mark, right=True))
     if sent is not None:
-        spans += _traffic_cells(sent, busiest, at, glyphs)
+        spans += _traffic_cells(row, sent, busiest, at, glyphs)
     if at.token:
         spans.append(cell(token_text(row, now), at.token, _token_role(row, now), mark, right=True))
     if at.id:
@@ -337,7 +356,23 @@ def row_line(
     return fit_line(tuple(spans), at.total, mark)
 
 
-def _traffic_cells(sent: KeyTraffic, busiest: int, at: Columns, glyphs: Glyphs) -> list[Span]:
+def _label_cells(row: KeyRow, cells: int, glyphs: Glyphs, *, is_outside: bool) -> list[Span]:
+    """Return a row's name, and the signs of what is special about it behind that."""
+    badges = (glyphs.twin if row.twins else "") + (glyphs.outside if is_outside else "")
+    room = cells - len(badges) - 1 if badges else cells
+    if room < _SHORTEST_NAME:
+        room, badges = cells, ""
+    role = Role.STRONG if row.is_next else Role.PLAIN
+    if not badges:
+        return [cell(row.label, room, role, glyphs.ellipsis)]
+    name = cut(row.label, room, mark=glyphs.ellipsis)
+    gap = cells - width(name) - len(badges) - 1
+    return [Span(name, role), Span(f" {badges}", Role.COOLING), Span(" " * gap)]
+
+
+def _traffic_cells(row: KeyRow, sent: KeyTraffic, busiest: int, at: Columns, glyphs: Glyphs) -> list[Span]:
+    if not row.type:  # a row that cannot be read sends nothing
+        return [Span(" " * (at.spark + at.rate + at.share))]
     spans: list[Span] = []
     if at.spark:
         spans += [Span(" "), chart(sent, at.spark - 1, busiest, glyphs)]

@@ -59,9 +59,11 @@ def _legend(glyphs: Glyphs) -> list[Choice[str]]:
         (glyphs.token_ends, Role.COOLING, "ready, its token ends soon"),
         (glyphs.next_pick, Role.ACCENT, "the next request goes here"),
         (glyphs.marked, Role.ACCENT, "marked with v; with the cursor on it " + glyphs.marked_here),
+        (glyphs.twin, Role.COOLING, "another row holds the same key: they are one"),
+        (glyphs.outside, Role.COOLING, "another program changed it just now"),
         (glyphs.pending, Role.ACCENT, "a change of this row is on its way"),
     ]
-    columns = "columns: label, type, source, state, requests, token life, id"
+    columns = "columns: label, type, source, state, requests, last hour, rate, share of picks, token life, id"
     legend: list[Choice[str]] = [
         Choice((Span(f"{sign:<{_KEY_CELLS}} ", role), Span(text)), f"signs {text}", group="signs")
         for sign, role, text in rows

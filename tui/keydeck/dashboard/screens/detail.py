@@ -80,7 +80,10 @@ class DetailScreen(KeyActs):
     def _boxes(self, pool: PoolSnapshot, state: PoolState, row: KeyRow, now: float) -> tuple[Line, ...]:
         context, cells = self._deck.row_context(), self.size.width - _SCROLLBAR
         found = next(item for item in state.rows if item.id == row.id)
-        left, right = identity(pool, found, context), situation(pool, state, found, row, now, context)
+        left, right = (
+            identity(pool, found, context, self._deck.traffic),
+            situation(pool, state, found, row, now, context),
+        )
         if cells < _BESIDE_FROM:
             inner = inner_width(cells)
             upper = framed(
@@ -104,7 +107,7 @@ class DetailScreen(KeyActs):
         changes = self._deck.activity.of(self._provider, self._row_id)[: height - 2]
         lines = activity_lines(changes, now, inner_width(cells), height - 2, context)
         if not lines:
-            lines = ((Span("nothing yet since this view was opened", Role.MUTED),),)
+            lines = ((Span("nothing is known of its past", Role.MUTED),),)
         return framed(_title("history of this key"), lines, cells, context.glyphs, height=height)
 
     # --- what is selected ------------------------------------------------------------------------------

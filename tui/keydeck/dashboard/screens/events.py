@@ -29,8 +29,8 @@ _BARS: Final = 2
 _FRAME: Final = 2
 _CARD_FROM: Final = 20
 """Lines from which the chosen event is explained in a frame of its own; below, in the two most telling lines."""
-_CARD_SHARE: Final = 2 / 5
-_CARD_MOST: Final = 12
+_CARD_SHARE: Final = 0.37
+_CARD_MOST: Final = 9
 _SHORT_CARD: Final = 2
 _NAMES_SHARE: Final = 2 / 5
 
@@ -52,12 +52,14 @@ class EventsScreen(DeckScreen):
         self._top = 0
         """The number of the event in the first line, while it does not follow."""
         self._shown: tuple[tuple[int, Change], ...] = ()
-        self._held: tuple[tuple[int, Change], ...] | None = None
-        """What is shown while the view is frozen."""
+        self._all: tuple[tuple[int, Change], ...] = ()
+        self._happened: int | None = None
+        self._found_for: tuple[object, ...] | None = None
+        """What the shown events were found for: anew only when that is another."""
         self._list = EventList()
         self._card = FixedLines(id="event-card")
         self._filter = FilterBar()
-        self._name_cells = 0
+        self._longest_name = 0
 
     def body(self) -> tuple[Widget, ...]:
         """Lay out the timeline with the chosen event below it."""
@@ -67,7 +69,7 @@ class EventsScreen(DeckScreen):
 
     def paint_body(self, now: float) -> None:
         """Draw the timeline and the event under the cursor."""
-        self._shown = self._matching(now)
+        self._find(now)
         place = self._keep_place()
         card = self._card_lines(now, place)
         self._card.show(card)
@@ -81,7 +83,7 @@ class EventsScreen(DeckScreen):
             inner_width(cells),
             height - _FRAME,
             context,
-            name_cells=self._name_cells,
+            name_cells=min(self._longest_name, int(inner_width(cells) * _NAMES_SHARE)),
         )
         if not self._shown and self._query.terms:
             lines = ((Span(f"no match for {self._shown_query()}, esc clears", Role.MUTED),),)
@@ -89,21 +91,21 @@ class EventsScreen(DeckScreen):
         cursor = place - first + 1 if self._shown else None
         self._list.show_box(boxed, cursor, mark=context.glyphs.cursor if self._deck.needs_cursor_mark else "")
 
-    def _matching(self, now: float) -> tuple[tuple[int, Change], ...]:
-        """Return the events that the filter lets through with their numbers, newest first."""
-        if self._deck.is_frozen and self._held is not None:
-            return self._held
-        context, found = self._deck.row_context(), self._deck.activity.numbered()
-        if self._query.terms:
-            found = tuple(
-                (number, change)
-                for number, change in found
-                if self._query.fits(change.provider, event_row(change, now, context))
-            )
-        longest = max((width(change_name(change, context)) for _, change in found), default=0)
-        self._name_cells = min(longest, int(inner_width(self.size.width) * _NAMES_SHARE))
-        self._held = found
-        return found
+    def _find(self, now: float) -> None:
+        """Keep the events that the filter lets through, newest first, each with its number."""
+        deck, context = self._deck, self._deck.row_context()
+        if self._happened is None or not (deck.is_frozen or self._happened == deck.happened):
+            self._all, self._happened = deck.activity.numbered(), deck.happened
+        if self._found_for == (self._happened, self._query, context):
+            return
+        self._found_for = (self._happened, self._query, context)
+        self._shown = tuple(
+            (number, change)
+            for number, change in self._all
+            if not self._query.terms or self._query.fits(change.provider, event_row(change, now, context))
+        )
+        names = (change_name(change, context) for _, change in self._shown)
+        self._longest_name = max(map(width, names), default=0)
 
     def _keep_place(self) -> int:
         """Return the place of the event under the cursor; of its newer neighbour where it is not shown any more."""
@@ -272,7 +274,7 @@ class EventsScreen(DeckScreen):
         self._filter.say(said, wrong=False)
 
     def _look_for(self, query: Query) -> None:
-        self._query, self._held = query, None
+        self._query = query
         self.repaint()
 
     @on(FilterBar.Closed)

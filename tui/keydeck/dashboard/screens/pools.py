@@ -149,6 +149,7 @@ class PoolsScreen(FindingActs, KeyActs):
             marked=self._marks,
             pending=frozenset(self._deck.acting.pending),
             traffic=self._deck.traffic,
+            outside=self._deck.changed_outside(),
         )
 
     def _paint_empty(self) -> None:
@@ -220,7 +221,10 @@ class PoolsScreen(FindingActs, KeyActs):
             return ()
         state = pool.at(now)
         found = next(item for item in state.rows if item.id == row.id)
-        facts = (*situation(pool, state, found, row, now, context), *identity(pool, found, context))
+        facts = (
+            *situation(pool, state, found, row, now, context),
+            *identity(pool, found, context, self._deck.traffic),
+        )
         lines = fact_lines(facts, inner_width(SIDE_CELLS))
         return framed((Span(row.label, Role.STRONG),), lines, SIDE_CELLS, context.glyphs)
 

@@ -36,6 +36,8 @@ class PaneLook:
     """Rows that were marked for an act, by provider and id."""
     pending: frozenset[tuple[str, str]] = frozenset()
     """Rows whose change is on its way."""
+    outside: frozenset[tuple[str, str]] = frozenset()
+    """Rows that another program changed just now."""
     traffic: Traffic | None = None
     """What was sent in the last hour, where anything tells."""
 
@@ -145,6 +147,7 @@ class PoolPane(LineWidget):
             marks_cursor=marked,
             is_marked=here in self._look.marked,
             is_pending=here in self._look.pending,
+            is_outside=here in self._look.outside,
             sent=traffic.of(name, row.id) if traffic else None,
             busiest=traffic.busiest if traffic else 0,
         )
