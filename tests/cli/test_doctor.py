@@ -12,6 +12,7 @@ import pytest
 from cli.program import Run
 from clinic import LEFT, a_file, add_row, append, live_in
 from fakes import FakeClock, keys, lock_held, permissions_count, write_store
+from fuzz.strategies import drawn
 from keydeck.engine.snapshot import HomeReader
 
 Exact = dict[str, tuple[int, int, int, int, bytes]]
@@ -207,6 +208,19 @@ def test_no_secret_is_told(ran: Run, home: Path) -> None:
         told = ran("doctor", *more).stdout
         assert secret not in told
         assert "of openrouter" in told
+
+
+def test_whatever_a_store_holds_is_examined(home: Path, run: Run) -> None:
+    """Any JSON, strings, times and YAML end in a report of printable lines, and leave the files as they were."""
+    for number, store in enumerate(drawn(150, 4)):
+        store.write(home)
+        before = exact(home)
+        result = run("doctor")
+        assert result.exit_code in (0, 1), number
+        assert result.stderr == "", (number, result.stderr)
+        assert not [char for char in result.stdout.replace("\n", "") if not char.isprintable()], number
+        assert json.loads(run("doctor", "--json").stdout)["home"] == str(home)
+        assert exact(home) == before, number
 
 
 def test_a_profile_is_examined_as_one(home: Path, run: Run) -> None:

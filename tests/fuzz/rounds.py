@@ -336,6 +336,8 @@ def search_commands(home: Path, search: Search, bed: Bed) -> None:
     listed = json.loads(run("auth", "list", "--json").stdout)
     for args in (["list"], ["list", "--json"], ["status"], ["status", "--json"]):
         _search_output(run("auth", *args), search, " ".join(args))
+    for args in (["doctor"], ["doctor", "--json"]):
+        _search_output(run(*args), search, " ".join(args))
     for pool in listed["pools"]:
         rows = bed.pools.get(pool["provider"], [])
         if not isinstance(rows, list) or len(rows) < 2:

@@ -16,7 +16,7 @@ _LIMITS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
     {"anthropic": (7, 15), "openai-codex": (8, 14), "openrouter": (14, 26), "nous": (5, 9)}
 )
 _LIMIT_OTHERWISE: Final = (9, 16)
-_LEFT_AT_FIRST: Final = (3, 7)
+_LEFT_AT_FIRST: Final = (2, 5)
 _CREDIT_ENDS: Final = 1 / 60
 """How many requests of a custom endpoint find its credit used up."""
 _TOP_UP_S: Final = (75, 150)

@@ -90,7 +90,14 @@ def quoted(word: str | Path) -> str:
     text = str(word)
     if text.isprintable():
         return shlex.quote(text)
-    return "$'" + "".join(_escaped(byte) for byte in os.fsencode(text)) + "'"
+    return "$'" + "".join(_escaped(byte) for byte in _bytes(text)) + "'"
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:  # half a character, which JSON can hold and no file name can
+        return text.encode("utf-8", "replace")
 
 
 def edited(path: Path) -> str:
