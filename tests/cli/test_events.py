@@ -45,6 +45,23 @@ def store(home: Path, clock: FakeClock) -> Iterator[FileStore]:
     store._books.journal.leave()
 
 
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let these things happen, one a wait of ``--follow``; then the operator presses ctrl+c."""
+
+    def happen(*steps: Callable[[], object]) -> None:
+        left = list(steps)
+
+        def pause(_disk: Disk, _seconds: float) -> None:
+            if not left:
+                raise KeyboardInterrupt
+            left.pop(0)()
+
+        monkeypatch.setattr(Disk, "pause", pause)
+
+    return happen
+
+
 def failed(row: str = "aaa001", provider: str = POOL, **fields: Any) -> Failed:
     return Failed(ids=(row,), provider=provider, **{"code": 429, "message": "slow down", **fields})
 
@@ -147,6 +164,17 @@ def test_requests_are_told_to_who_asks_for_them(run: Run, store: FileStore, cloc
     assert sum(int(line.rpartition(f"{POOL}  ")[2].split()[0]) for line in lines) == 60
 
 
+def test_requests_of_the_minute_that_runs_are_told_to_who_does_not_wait(
+    run: Run, store: FileStore, meanwhile: Callable[..., None]
+) -> None:
+    """Who follows is told of the whole minute when it is over, once."""
+    store.count("aaa001", 3)
+    store.flush()
+    assert run.done("auth", "events", "--requests").split("  ")[-1] == "3 requests\n"
+    meanwhile(lambda: store.append(failed()))
+    assert "requests" not in run("auth", "events", "--requests", "--follow").stdout
+
+
 def test_what_another_program_did_is_told_as_outside(run: Run, store: FileStore) -> None:
     """By nobody we know."""
     store.append(failed())
@@ -217,23 +245,6 @@ def test_json_is_one_document_of_exactly_these_fields(run: Run, lived: FileStore
 
 
 # --- following ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let these things happen, one a wait of ``--follow``; then the operator presses ctrl+c."""
-
-    def happen(*steps: Callable[[], object]) -> None:
-        left = list(steps)
-
-        def pause(_disk: Disk, _seconds: float) -> None:
-            if not left:
-                raise KeyboardInterrupt
-            left.pop(0)()
-
-        monkeypatch.setattr(Disk, "pause", pause)
-
-    return happen
 
 
 def test_follow_goes_on_with_what_comes(run: Run, store: FileStore, meanwhile: Callable[..., None]) -> None:

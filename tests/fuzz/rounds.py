@@ -354,6 +354,8 @@ def search_commands(home: Path, search: Search, bed: Bed) -> None:
                 ["add", pool["provider"], "--api-key-stdin"],
             ):
                 _search_output(run("auth", *args, stdin=str(row.get("access_token"))), search, args[0])
+    for args in (["events"], ["events", "--json"], ["events", "--requests", "--since", "2000-01-01"]):
+        _search_output(run("auth", *args), search, " ".join(args))
 
 
 def _search_output(result: Result, search: Search, name: str) -> None:

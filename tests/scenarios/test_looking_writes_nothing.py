@@ -189,6 +189,8 @@ def list_from_the_command_line(home: Path, **env: Any) -> None:
         ["status", "zai"],
         ["strategy", "openrouter"],
         ["list", "--profile", "worker"],
+        ["events"],
+        ["events", "--json", "--requests", "--profile", "worker"],
     ):
         result = CliRunner().invoke(keydeck, ["--home", str(home), "auth", *args], env=env)
         assert result.exit_code == 0, result.output

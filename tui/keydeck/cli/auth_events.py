@@ -89,7 +89,7 @@ def command(
         tells_requests=requests,
     )
     events = _Events(reader, snapshot, journals, provider)
-    past = events.news(now)
+    past = events.news(now) if follow else events.past(now)
     if as_json and not follow:
         home = reader.home
         told = {"home": str(home.path), "profile": home.profile, "since": start}
@@ -131,13 +131,25 @@ class _Events:
         is_known = self._wanted & {pool.provider for pool in snapshot.pools}
         self._unknown = None if is_known else provider
 
+    def past(self, now: float) -> tuple[Change, ...]:
+        """Return all that was told, with the requests of the minute that runs.
+
+        Raises:
+            Refused: no provider is called as wanted, and nothing was ever told of one.
+        """
+        told = self._journals.catch_up(self._snapshot, now)
+        return self._fit(told + self._journals.rest(self._snapshot, now))
+
     def news(self, now: float) -> tuple[Change, ...]:
         """Return what was told since the last time.
 
         Raises:
             Refused: no provider is called as wanted, and nothing was ever told of one.
         """
-        told = self._journals.catch_up(self._snapshot, now)
+        return self._fit(self._journals.catch_up(self._snapshot, now))
+
+    def _fit(self, told: tuple[Change, ...]) -> tuple[Change, ...]:
+        """Return what is wanted of it, fit to be printed."""
         if self._wanted:
             told = tuple(
                 each for each in told if each.provider in self._wanted or each.kind is ChangeKind.GAP

@@ -6,7 +6,7 @@ Order is the journal's own. Nothing here reads the clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from keydeck.engine.events import Outside, Record, Used
@@ -92,6 +92,10 @@ class Timeline:
             changes += self._teller.ended(now)
         changes += self._counted(now)
         return tuple(changes)
+
+    def rest(self, now: float) -> tuple[Change, ...]:
+        """Return the requests of the minute that runs, for who does not come back when it is over."""
+        return tuple(self._requests.over(now + MINUTE_S)) if self._requests else ()
 
     # --- the past --------------------------------------------------------------------------------------
 
@@ -197,12 +201,21 @@ class Timelines:
 
     def catch_up(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return what was told since the last time; `snapshot` says what rows are called."""
-        self.own.meet(snapshot)
-        told = self.own.catch_up(now)
+        for timeline in (self.own, *self._roots):
+            timeline.meet(snapshot)
+        return self._together(snapshot, lambda timeline: timeline.catch_up(now))
+
+    def rest(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
+        """Return the requests of the minute that runs, for who does not come back when it is over."""
+        return self._together(snapshot, lambda timeline: timeline.rest(now))
+
+    def _together(
+        self, snapshot: HomeSnapshot, ask: Callable[[Timeline], tuple[Change, ...]]
+    ) -> tuple[Change, ...]:
+        told = ask(self.own)
         shining = {pool.provider for pool in snapshot.pools if pool.is_inherited}
         for timeline in self._roots:
-            timeline.meet(snapshot)
-            told += tuple(change for change in timeline.catch_up(now) if change.provider in shining)
+            told += tuple(change for change in ask(timeline) if change.provider in shining)
         return tuple(sorted(told, key=lambda change: change.at)) if self._roots else told
 
 

@@ -13,7 +13,6 @@ from keydeck.present.text import grouped
 _NEVER: Final = 0.05
 """So few requests an hour are none."""
 _MOST: Final = 10**18
-_ROUNDING: Final = 1e-9
 
 
 def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs, *, scale: float = 0.0) -> str:
@@ -32,7 +31,7 @@ def sparkline(values: Sequence[int], cells: int, glyphs: Glyphs, *, scale: float
 
 def _height(value: float, highest: float, top: int) -> int:
     """Return 0 for nothing alone: a little is told from it, however high the highest is."""
-    return min(max(math.ceil(value * top / highest - _ROUNDING), 1), top) if value else 0
+    return min(max(math.ceil(value * top / highest), 1), top) if value else 0
 
 
 def _shared_out(values: Sequence[int], cells: int) -> list[float]:
