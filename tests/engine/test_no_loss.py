@@ -115,6 +115,7 @@ def test_processes_that_use_report_and_act_at_once_lose_nothing(home: Path) -> N
         if each["acts"]["rename"]:
             assert shown[STEADY[number]].label == f"row of {number}, {each['acts']['rename'] - 1}"
     last.close()
+    assert a_reader_of(home).store.checkpoint()  # whoever closed while another wrote left it to the next one
     rows = {row["id"]: row for row in load_whole(home)["credential_pool"]["openrouter"]}
     assert {row_id: row["request_count"] for row_id, row in rows.items()} == {
         row_id: uses[row_id] for row_id in rows
