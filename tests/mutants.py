@@ -318,6 +318,18 @@ MUTANTS: Final = (
     ),
     mutant(
         "13",
+        "each of two first writers names the store",
+        "test_rule_13_whoever_is_first_names_the_store_for_all",
+        ("books", "if self.ledger.store is None:", "if False:"),
+    ),
+    mutant(
+        "9",
+        "a file that is replaced while it is read is a restored copy",
+        "test_rule_9_a_file_that_was_replaced_while_it_was_read_is_no_restored_copy",
+        ("file_store", "if not self._standing.is_old_copy or", "if True or"),
+    ),
+    mutant(
+        "13",
         "no trouble is told",
         "tests/scenarios/test_trouble.py",
         ("standing", "            self._journal_trouble(),\n", ""),

@@ -862,6 +862,23 @@ def test_rule_12_the_thread_starts_with_the_first_use_and_tells_it(two: Path) ->
 # --- 13 to 15: trouble, versions, locks --------------------------------------------------------------------
 
 
+def test_rule_13_whoever_is_first_names_the_store_for_all(two: Path) -> None:
+    """A segment is seen before its header is in it: two names would make each take the other's rows for a stranger's."""
+    (two / "keydeck").mkdir()
+    segment(two).touch()
+    quick = a_store(two)
+    use(quick, number=3)
+    assert quick.checkpoint()
+    with segment(two).open("ab") as file:  # who made the segment comes to write its header
+        file.write(b"\n" + encode(Record(NOW, "slow", 0, Header(store="another"))) + b"\n")
+    slow = a_store(two)
+    for _ in range(3):
+        for store in (slow, quick):
+            use(store)
+            assert store.checkpoint()
+    assert [used(store) for store in (slow, quick, a_store(two))] == [9, 9, 9]
+
+
 @pytest.mark.parametrize("call", ["write", "open_append", "mkdir"])
 def test_rule_13_selection_and_failures_go_on_in_memory_and_are_told_later(two: Path, call: str) -> None:
     """A full disk or a folder that may not be written is no trouble for picking; nothing is lost."""

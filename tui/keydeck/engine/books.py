@@ -284,6 +284,9 @@ class Books:
             if not self.journal.is_open and not self._join():
                 self.begin_segment()
                 self.catch_up()
+            if self.ledger.store is None:  # its maker has not written the header yet: the first one counts
+                self.journal.write(header(os.urandom(8).hex(), self.writer, self._clock(), 1))
+                self.catch_up()
         except OSError as error:
             self.trouble = error
         self.ledger.store = self.ledger.store or os.urandom(8).hex()
