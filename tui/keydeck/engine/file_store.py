@@ -89,6 +89,7 @@ class FileStore:
         self._disk = disk or Disk()
         self._clock = clock
         self._guard = threading.RLock()
+        self._summing_up = threading.Lock()
         self._folder = Path(os.path.realpath(self._path)).parent / FOLDER
         self._books = Books(self._disk, Journal(self._disk, self._folder), clock)
         self._is_open = False
@@ -263,7 +264,7 @@ class FileStore:
 
     def after_fork(self) -> None:
         """Be a writer of its own in a child; what the parent gathered is the parent's to tell."""
-        self._guard = threading.RLock()
+        self._guard, self._summing_up = threading.RLock(), threading.Lock()
         self._books.renew()
         self._health_since = self._uses_since = None
         self._is_open, self._tended, self._seen = False, False, None
@@ -327,7 +328,8 @@ class FileStore:
     def checkpoint(self) -> bool:
         """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
         try:
-            with self._locked(timeout_s=0, on_wait=ignore_wait):
+            # Threads of one process take turns: who closes must not give up because of the background thread.
+            with self._summing_up, self._locked(timeout_s=0, on_wait=ignore_wait):
                 return self._checkpoint()
         except (StoreError, OSError):
             return False
