@@ -156,6 +156,37 @@ def test_a_child_that_ends_hard_takes_nothing_of_its_parent_along(four: Path) ->
     assert sum(counts(four)) == 5
 
 
+def test_closing_waits_for_the_thread_that_is_writing_and_writes_what_it_had_not_seen(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads of one process take turns at the lock of the file; nothing is left for the next program to write."""
+    write_store(home, {POOL: keys(*ROWS)})
+    writing, closing = threading.Event(), threading.Event()
+
+    class Slow(Disk):
+        def replace(self, source: Path, target: Path) -> None:
+            writing.set()
+            assert closing.wait(10)
+            super().replace(source, target)
+
+    pool = a_pool(home, disk=Slow())
+    pool.select()
+    checkpoint = pool._store.checkpoint
+    thread = threading.Thread(target=checkpoint)
+    thread.start()
+    assert writing.wait(10)
+    pool.select()
+
+    def begin() -> bool:
+        closing.set()
+        return checkpoint()
+
+    monkeypatch.setattr(pool._store, "checkpoint", begin)
+    pool.close()
+    thread.join(10)
+    assert counts(home) == [2, 0, 0, 0]
+
+
 # --- a checkpoint elsewhere --------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ BATCH_ROWS: Final = 256
 """With uses of so many different rows gathered, they are told without waiting longer."""
 _LONGEST_QUEUE: Final = 4096
 _TRIES: Final = 8
+_SETTLING: Final = frozenset({Outside, Adopted})
 _UNTOLD: Final = 1 << 62
 """The offset at which what is not told yet would stand: behind everything."""
 
@@ -162,7 +163,7 @@ class Books:
     def _take(self, record: Record, place: Position) -> None:
         rows, event, news = self.ledger.take(record, place), record.event, self._news
         news.rows.update(rows)
-        if isinstance(event, Outside | Adopted):
+        if type(event) in _SETTLING:
             news.settled.update(rows)
         elif isinstance(event, Announced):
             news.announced.append(event)

@@ -7,6 +7,7 @@ and never an empty store, and a write changes the fields concerned of the rows c
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -63,6 +64,7 @@ class FileStore:
         self._standing = Standing(disk, self._folder, clock, self._arrears)
         self._guard, self._books = self._standing.guard, self._standing.books
         self._writer = Writer(disk, self._file, self._folder, clock, self._standing, self._arrears)
+        self._summing_up = threading.Lock()
         self._shown = 0
         # The file that was parsed last or says the same, and the last other one that was noticed.
         self._seen: Stamp | None = None
@@ -227,7 +229,12 @@ class FileStore:
 
     def checkpoint(self) -> bool:
         """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
-        return self._writer.checkpoint()
+        return self._sum_up()
+
+    def _sum_up(self, timeout_s: float = 0.0) -> bool:
+        # Threads of one process take turns: who closes must not give up because of the background thread.
+        with self._summing_up:
+            return self._writer.checkpoint(timeout_s=timeout_s)
 
     def keep_history(self, size: int, seconds: float) -> None:
         """Keep so many bytes of journal, for so long."""
@@ -268,7 +275,7 @@ class FileStore:
         if not self._standing.is_open:
             return
         if self.flush() and self._is_behind():
-            self._writer.checkpoint(timeout_s=LAST_WAIT_S)
+            self._sum_up(LAST_WAIT_S)
         flusher.forget(self)
         with self._guard:
             self._standing.leave()
@@ -279,5 +286,5 @@ class FileStore:
     def after_fork(self) -> None:
         """Be a writer of its own in a child; what the parent gathered is the parent's to tell."""
         self._standing.renew()
-        self._guard = self._standing.guard
+        self._guard, self._summing_up = self._standing.guard, threading.Lock()
         self._tended, self._seen = False, None

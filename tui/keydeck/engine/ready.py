@@ -136,5 +136,5 @@ class Ready:
             self.waits[row.id] = (which, end, due)
         if ticks < due:
             heapq.heappush(self._turns, (due, self.place_of[row.id]))
-            return row_state(row, min(now, end - 1e-3))
-        return row_state(row, max(now, end))
+            return state if state.health.until else row_state(row, min(now, end - 1e-3))
+        return row_state(row, max(now, end)) if state.health.until else state
