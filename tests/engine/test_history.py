@@ -9,6 +9,7 @@ from keydeck.engine.events import Used
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.history import prune, read_history, totals_now
+from keydeck.engine.journal import Journal
 from keydeck.engine.totals import HOURS_KEPT, MINUTES_KEPT, Totals, read_totals
 
 POOL = "openrouter"
@@ -66,6 +67,16 @@ def test_what_is_too_much_leaves_the_journal_and_stays_as_totals(home: Path) -> 
     facts = late.facts("aaa001")
     assert facts is not None
     assert facts.used == 50
+
+
+def test_what_follows_a_missing_segment_is_told(home: Path) -> None:
+    """Only what the segment itself said is missing, in the history and in the sums."""
+    an_old_home(home, 3)
+    folder = home / "keydeck"
+    Journal(Disk(), folder).path(2).unlink()
+    told = [record.at for _, record in read_history(Disk(), folder) if isinstance(record.event, Used)]
+    assert told == [NOW, NOW + 120]
+    assert uses(folder) == 20
 
 
 def test_segments_that_are_too_old_leave_the_journal(home: Path) -> None:

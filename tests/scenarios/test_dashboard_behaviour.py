@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from fakes import (
     benched,
     keys,
     load,
+    load_whole,
     tree,
     write_store,
 )
@@ -349,9 +351,6 @@ class TestFS66SuccessOnlyWhenTrue:
         [
             ("d", "y"),
             ("v", "v", "d", "y"),
-            ("r",),
-            ("v", "v", "r"),
-            ("R", "y"),
             ("n",),
             ("J",),
             ("e", "end", "x", "enter"),
@@ -391,6 +390,22 @@ class TestFS66SuccessOnlyWhenTrue:
             assert [text for severity, text in said if severity == "information"] == []
             assert said or len(ui.app.screen_stack) == 2
 
+    @pytest.mark.parametrize("pressed", [("r",), ("v", "v", "r"), ("R", "y")], ids="".join)
+    async def test_fs_66_a_reset_that_is_told_holds(self, home: Path, pressed: tuple[str, ...]) -> None:
+        """An old copy that another program puts in place brings no bench back: not here, and soon not in the file."""
+        write_store(home, {"openrouter": [a_key("aaa001", "one", **benched(429, until=NOW + 900))]})
+        clock = FakeClock()
+        store = PuttingBack(a_home(home), clock=clock)
+        reader = HomeReader(a_home(home), around=around(home.parent), clock=clock, store=store)
+        async with running(home, (120, 40), reader=reader) as ui:
+            await ui.press(*pressed)
+            await told(ui, "reset ")
+            await ui.reload()
+            assert "● one" in ui.text
+            assert load(home)["credential_pool"]["openrouter"][0]["last_status"] == "exhausted"
+            assert store.checkpoint()
+            assert load(home)["credential_pool"]["openrouter"][0]["last_status"] is None
+
     async def test_fs_66_an_undo_that_did_not_take_is_no_success(self, home: Path) -> None:
         """The removed key that is not there after its undo is not said to be back."""
         write_store(home, {"openrouter": keys("aaa001", "aaa002")})
@@ -405,14 +420,17 @@ class TestFS66SuccessOnlyWhenTrue:
             assert order(home) == ["aaa002"]
 
     async def test_fs_66_the_screen_shows_the_file_and_not_the_wish(self, home: Path) -> None:
-        """What another program undid right after an act is on screen as it is in the file."""
+        """A failure that another program notes right after a reset is on screen: it is newer."""
         write_store(home, {"openrouter": [a_key("aaa001", "one", **benched(429, until=NOW + 900))]})
-        good = load(home)["credential_pool"]
         async with running(home, (120, 40)) as ui:
             await ui.press("r")
             await told(ui, "reset one (aaa001)")
             assert "● one" in ui.text
-            write_store(home, good)
+            document = load_whole(home)
+            document["credential_pool"]["openrouter"][0].update(
+                benched(429, until=NOW + 900), last_status_at=NOW + 1
+            )
+            (home / "auth.json").write_text(json.dumps(document))
             await ui.reload()
             assert "◐ one" in ui.text
 

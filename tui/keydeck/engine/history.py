@@ -19,14 +19,18 @@ def read_history(disk: Disk, folder: Path, start: Position | None = None) -> Ite
         OSError: it cannot be read.
     """
     journal = Journal(disk, folder)
-    present = journal.segments()
-    first = (present[0], 0) if present else (0, 0)
+    place = start or (0, 0)
     try:
-        if journal.go_to(start if start and start[0] in present else first):
-            for part in journal.parts():
-                yield from part
-    except SegmentMissing:  # pruned meanwhile, or taken away: what was read is all there is
-        return
+        while segments := [number for number in journal.segments() if number >= place[0]]:
+            if not journal.go_to(place if segments[0] == place[0] else (segments[0], 0)):
+                return
+            try:
+                for part in journal.parts():
+                    yield from part
+            except SegmentMissing:  # pruned meanwhile, or taken away: go on with what is there behind it
+                place = (journal.position[0], 0)
+            else:
+                return
     finally:
         journal.leave()
 
