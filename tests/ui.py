@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -101,7 +102,10 @@ async def running(
     located = locate_home(home, profile, surroundings)
     reader = options.pop("reader", None) or HomeReader(located, around=surroundings, clock=clock)
     app = PoolApp(reader, clock=clock, **{"watch": False, "state": home.parent / "state", **options})
-    async with app.run_test(size=size, notifications=True) as pilot:
-        ui = Ui(app, pilot, clock)
-        await ui.settle()
-        yield ui
+    try:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            ui = Ui(app, pilot, clock)
+            await ui.settle()
+            yield ui
+    finally:
+        gc.unfreeze()  # a program ends with its app, the tests go on
