@@ -177,9 +177,9 @@ def test_closing_waits_for_the_thread_that_is_writing_and_writes_what_it_had_not
     assert writing.wait(10)
     pool.select()
 
-    def begin() -> bool:
+    def begin(**options: float) -> bool:
         closing.set()
-        return checkpoint()
+        return checkpoint(**options)
 
     monkeypatch.setattr(pool._store, "checkpoint", begin)
     pool.close()

@@ -227,11 +227,8 @@ class FileStore:
         with self._guard:
             self._writer.offers[row.id] = row
 
-    def checkpoint(self) -> bool:
-        """Write what is known into the rows, if the lock is free; see `Store.checkpoint`."""
-        return self._sum_up()
-
-    def _sum_up(self, timeout_s: float = 0.0) -> bool:
+    def checkpoint(self, *, timeout_s: float = 0.0) -> bool:
+        """Write what is known into the rows, if the lock is free within so many seconds; see `Store.checkpoint`."""
         # Threads of one process take turns: who closes must not give up because of the background thread.
         with self._summing_up:
             return self._writer.checkpoint(timeout_s=timeout_s)
@@ -275,7 +272,7 @@ class FileStore:
         if not self._standing.is_open:
             return
         if self.flush() and self._is_behind():
-            self._sum_up(LAST_WAIT_S)
+            self.checkpoint(timeout_s=LAST_WAIT_S)
         flusher.forget(self)
         with self._guard:
             self._standing.leave()
