@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from textual.notifications import SeverityLevel
 
-from fakes import NOW, FakeClock, a_key, benched, keys, load, lock_held, tree, write_store
+from fakes import NOW, FakeClock, a_key, benched, keys, load, load_whole, lock_held, tree, write_store
 from keydeck.dashboard.toasts import Toasts
 from keydeck.engine.acts import Done, Operator
 from keydeck.engine.errors import StoreReadOnly
@@ -373,9 +374,10 @@ async def test_what_is_left_to_undo_after_a_refusal(
     async with running(home, (120, 40)) as ui:
         await ui.press("r")
         await ui.until(lambda: "reset one" in ui.text)
-        document = load(home)["credential_pool"]["openrouter"]
         if undo == "changed":
-            write_store(home, {"openrouter": [{**document[0], **benched(402)}]})
+            document = load_whole(home)
+            document["credential_pool"]["openrouter"][0].update(benched(402, ago=-1))
+            (home / "auth.json").write_text(json.dumps(document))
         else:
             fail_once(monkeypatch, StoreReadOnly(home / "auth.json", "the disk is full"))
         await ui.press("u")

@@ -100,6 +100,15 @@ def test_a_success_with_nothing_to_end_does_not_outdate_what_comes_from_outside(
     assert benched(told(bench, ledger=proven))
 
 
+def test_a_success_ends_what_another_program_wrote_also_if_that_is_told_later() -> None:
+    """Who told the success knew of that bench, from the file; of a later one nobody knew."""
+    proven = told(Succeeded(ids=("aaa001",), provider="openrouter", granted=(1, 5), past=NOW - 9))
+    for at, ends in ((NOW - 9, True), (NOW - 8, False)):
+        seen = Seen(status=Status("exhausted", at, 402))
+        bench = Outside(id="aaa001", provider="openrouter", label="x", what="benched", seen=seen)
+        assert benched(told(bench, ledger=proven)) is not ends
+
+
 def test_a_failure_that_started_before_the_present_bench_adds_no_streak() -> None:
     """Ten requests under way when the first fails are one failure, not ten."""
     first = told(a_failure(granted=(1, 10)))

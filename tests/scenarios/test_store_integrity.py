@@ -130,16 +130,19 @@ class TestFS41RemovalBeatsMerge:
         assert len(ids(home)) == 2
 
     def test_fs_41_a_failure_of_the_removed_row_itself_does_not_bring_it_back(self, home: Path) -> None:
-        """Its late 429 marks nobody."""
+        """Its late 429 marks nobody, and changes nothing in auth.json."""
         write_store(home, {"openrouter": keys("aaa001", "bbb002")})
         pool = a_pool(home)
         pool.select()
         in_another_process(ACT, "remove", home, "aaa001")
-        before = tree(home)
+        before = (home / "auth.json").read_bytes()
         following = pool.mark_exhausted_and_rotate(status_code=429, api_key_hint="sk-test-aaa001-secret")
         assert following is not None
         assert following.id == "bbb002"
-        assert tree(home) == before
+        assert (home / "auth.json").read_bytes() == before
+        pool.close()
+        assert ids(home) == ["bbb002"]
+        assert load(home)["credential_pool"]["openrouter"][0]["last_status"] is None
 
 
 class TestFS42ReadErrorIsNotEmptiness:

@@ -83,6 +83,8 @@ class Succeeded(Event):
     ids: tuple[str, ...]
     provider: str
     granted: Position | None = None
+    past: float | None = None
+    """The start of the bench that it ends; of another program's this may be told before the bench itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

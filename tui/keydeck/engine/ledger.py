@@ -169,14 +169,14 @@ def _benched(facts: Facts, bench: Bench, granted: Position) -> Facts:
 
 def _succeeded(ledger: Ledger, event: Succeeded, at: float, place: Position) -> Iterable[str]:
     for row_id in event.ids:
-        ledger.change(row_id, _proven, at, event.granted or place)
+        ledger.change(row_id, _proven, at, event.granted or place, event.past)
     return event.ids
 
 
-def _proven(facts: Facts, at: float, granted: Position) -> Facts:
-    if facts.bench is None or facts.bench.place >= granted:
-        return facts  # what it had to end is told of later, if ever: it is no news of this row's health
-    return facts._replace(bench=None, streak=0, told_at=at)
+def _proven(facts: Facts, at: float, granted: Position, past: float | None) -> Facts:
+    if facts.bench is None:  # it is no news of this row's health, but for what it ends
+        return facts if past is None else facts._replace(told_at=max(facts.told_at, past))
+    return facts if facts.bench.place >= granted else facts._replace(bench=None, streak=0, told_at=at)
 
 
 def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable[str]:

@@ -179,10 +179,10 @@ class CredentialPool:
                 self._tell_success(self._ready.rows[place])
 
     def _tell_success(self, row: Credential) -> None:
-        facts = self._store.facts(row.id)
-        if facts and (facts.bench or facts.streak):
-            granted = self._granted.get(row.id)
-            self._store.append(Succeeded(ids=self._ids_with(row), provider=self.provider, granted=granted))
+        facts, granted = self._store.facts(row.id), self._granted.get(row.id)
+        if facts and facts.bench and (granted is None or facts.bench.place < granted):
+            ids, past = self._ids_with(row), facts.bench.status.at
+            self._store.append(Succeeded(ids=ids, provider=self.provider, granted=granted, past=past))
 
     def try_refresh_current(self) -> Credential | None:
         """Return None: Keydeck does not refresh logins yet, so the caller goes on to mark and rotate."""
