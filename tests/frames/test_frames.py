@@ -29,7 +29,11 @@ async def frames_of(state: State, home: Path) -> dict[tuple[int, int], list[str]
 async def _at(ui: Ui, size: tuple[int, int]) -> list[str]:
     await ui.pilot.resize_terminal(*size)
     await ui.settle()
-    return ui.lines
+    before: list[str] = []
+    while (lines := ui.lines) != before:  # widgets that follow others take a turn of their own
+        before = lines
+        await ui.settle()
+    return lines
 
 
 def written(frames: dict[tuple[int, int], list[str]]) -> str:

@@ -28,6 +28,8 @@ _BESIDE_FROM: Final = 100
 _HISTORY_LEAST: Final = 6
 _GONE: Final = "this key is gone: somebody removed it. esc goes back, u undoes a removal of yours"
 _SCROLLBAR: Final = 1
+_AROUND: Final = 3
+"""Lines of the bars and of the path. The box itself has its new size only after it was painted for it."""
 
 
 class DetailScreen(KeyActs):
@@ -103,7 +105,8 @@ class DetailScreen(KeyActs):
     def _history(self, now: float, cells: int, above: int) -> tuple[Line, ...]:
         """Return what happened to this key, in the lines that are left, at least a few."""
         context = self._deck.row_context()
-        height = max(self._box.size.height - above, _HISTORY_LEAST)
+        banner = self._banner.line_count() if self._banner.display else 0
+        height = max(self.size.height - banner - _AROUND - above, _HISTORY_LEAST)
         changes = self._deck.activity.of(self._provider, self._row_id)[: height - 2]
         lines = activity_lines(changes, now, inner_width(cells), height - 2, context)
         if not lines:
