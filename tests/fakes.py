@@ -93,7 +93,11 @@ def load_whole(home: Path) -> dict[str, Any]:
 
 def load(home: Path) -> dict[str, Any]:
     """Return the document of a home's auth.json as others care for it: without Keydeck's section and stamps."""
-    document = load_whole(home)
+    return as_others_care(load_whole(home))
+
+
+def as_others_care(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without Keydeck's section and stamps."""
     document.pop("keydeck", None)
     pools = [rows for rows in document.get("credential_pool", {}).values() if isinstance(rows, list)]
     for row in (row for rows in pools for row in rows):

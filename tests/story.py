@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from fakes import a_key, load, write_store
+from fakes import a_key, as_others_care, load, write_store
 from keydeck.engine.credential import CLEAN_STATUS
 from tmux import KEYDECK, Terminal, framed
 
@@ -113,8 +113,8 @@ def after_the_story(before: dict[str, Any], new_id: str) -> dict[str, Any]:
 
 
 def by_id(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of a store with a mapping of rows for each pool, and without the time of its last change."""
-    made = copy.deepcopy(document)
+    """Return a copy of a store with a mapping of rows for each pool, without what Keydeck notes and the last change."""
+    made = as_others_care(copy.deepcopy(document))
     made.pop("updated_at", None)
     pools = made["credential_pool"]
     for provider, rows in pools.items():
