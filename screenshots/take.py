@@ -22,7 +22,8 @@ time.tzset()
 
 from keydeck.dashboard.app import PoolApp
 from keydeck.dashboard.sharing import portable_svg
-from keydeck.demo.scene import around, write_scene
+from keydeck.demo.past import write_scene_with_past
+from keydeck.demo.scene import around
 from keydeck.engine.home import locate_home
 from keydeck.engine.snapshot import HomeReader
 
@@ -32,6 +33,7 @@ PICTURES: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "dashboard-120x40": ((120, 40), ("j", "j", "j", "j")),
     "dashboard-80x24": ((80, 24), ("j", "j", "j", "j")),
     "dashboard-200x60": ((200, 60), ("j", "j", "j", "j")),
+    "events-120x40": ((120, 40), ("2", "j", "j", "j")),
     "detail-120x40": ((120, 40), ("j", "j", "j", "j", "enter")),
     "strategy-120x40": ((120, 40), ("s", "j")),
     "add-key-80x24": ((80, 24), ("a", "enter", *"sk-demo-")),
@@ -46,13 +48,14 @@ async def take(size: tuple[int, int], keys: tuple[str, ...]) -> str:
     """Return the screen as SVG after these keys."""
     with tempfile.TemporaryDirectory() as folder:
         user = Path(folder)
-        write_scene(user / ".hermes", NOW)
+        write_scene_with_past(user / ".hermes", NOW)
         surroundings = around(user)
         home = locate_home(user / ".hermes", around=surroundings)
         reader = HomeReader(home, around=surroundings, clock=lambda: NOW)
         app = PoolApp(reader, clock=lambda: NOW, watch=False, state=user / "state")
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
+            await app.workers.wait_for_complete([one for one in app.workers if one.group == "past"])
             for key in keys:
                 await pilot.press(key)
             await pilot.pause()
