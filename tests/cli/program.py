@@ -39,13 +39,24 @@ class Run:
 
     def __call__(self, *args: str, stdin: str | bytes = "", terminal: bool = False) -> Result:
         """Run it with these arguments and this standard input, which is a terminal if asked."""
+        result = self._ended(args, stdin, terminal=terminal)
+        assert "Traceback" not in result.output
+        return result
+
+    def crashed(self, *args: str) -> str:
+        """Run it, see it end by a fault of its own, and return what it printed."""
+        result = self._ended(args, "", terminal=False)
+        assert result.exit_code == 1
+        assert "the report is in" in result.stderr
+        return result.output
+
+    def _ended(self, args: Sequence[str], stdin: str | bytes, *, terminal: bool) -> Result:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         where = () if "--home" in args else ("--home", str(self.home))
         result = CliRunner().invoke(
             _Program("keydeck"), [*where, *args], input=_Terminal(data) if terminal else data
         )
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
         assert "\x1b" not in result.output
         return result
 

@@ -154,6 +154,8 @@ SHAPES: Final[dict[str, Callable[[str], str]]] = {
     "google": lambda own: f"AIza{own} is not valid",
 }
 """Ways that tell a secret by its looks alone, whoever's it is; `own` is its random part."""
+CERTAIN: Final = ("sk", "sk-or", "jwt", "strewn", "google")
+"""Those that no name looks like either."""
 
 
 # --- homes -------------------------------------------------------------------------------------------------
@@ -171,10 +173,12 @@ class Bed:
     env: list[str] = field(default_factory=list)
     spellings: Iterator[tuple[str, Callable[[str], str]]] = field(init=False)
     shapes: Iterator[tuple[str, Callable[[str], str]]] = field(init=False)
+    certain: Iterator[tuple[str, Callable[[str], str]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.spellings = self._endless(SPELLINGS)
         self.shapes = self._endless(SHAPES)
+        self.certain = self._endless({name: SHAPES[name] for name in CERTAIN})
 
     def _endless(self, ways: dict[str, Callable[[str], str]]) -> Iterator[tuple[str, Callable[[str], str]]]:
         while True:
@@ -187,8 +191,8 @@ class Bed:
         return secret, spelled(secret)
 
     def shaped(self, place: str) -> str:
-        """Return a text with a secret that nobody here knows."""
-        name, spelled = next(self.shapes)
+        """Return a text with a secret that nobody here knows, and that its looks tell in this place."""
+        name, spelled = next(self.certain if place in ("label", "id") else self.shapes)
         return spelled(self.garden.plain(f"{place}, {name}, shape, store {self.number}"))
 
     def store(self, **more: Any) -> RandomStore:
@@ -205,12 +209,16 @@ STATES: Final[tuple[dict[str, Any], ...]] = (
     {"last_status": "exhausted", "last_status_at": NOW - 7200, "last_error_code": 402},
     {"last_status": None},
 )
-SHOWN_WHILE_OUT: Final = ("last_error_message", "last_error_reason")
 PLACES: Final = (
     *("label", "id", "source", "auth_type", "base_url", "last_error_message", "last_error_reason"),
     *("inference_base_url", "last_status", "expires_at", "secret_fingerprint", "note", "variable"),
 )
 """Fields of a row that quote a secret."""
+PLAIN_POOLS: Final = (
+    *("openrouter", "anthropic", "nous", "custom:together.ai", "keepers"),
+    *(f"custom:end{number}" for number in range(4)),
+)
+"""Pools whose own names quote nothing; the first four hold the planted rows."""
 SECRET_FIELDS: Final = ("access_token", "refresh_token", "client_secret", "agent_key")
 
 
@@ -221,9 +229,9 @@ def planted_row(bed: Bed, number: int, places: tuple[str, ...]) -> dict[str, Any
     for name, place in zip(SECRET_FIELDS, places, strict=False):
         row[name], text = bed.quoted(place)
         _quote(row, place, text)
-    free = [name for name in ("last_error_message", "base_url") if name not in places]
-    for name in free[: number % 2]:
-        row[name] = bed.shaped(name)
+    free = [name for name in ("label", "last_error_message", "base_url", "id") if name not in places]
+    if number % 2:
+        row[free[number % len(free)]] = bed.shaped(free[number % len(free)])
     return row
 
 
@@ -243,7 +251,7 @@ def garden_bed(garden: Garden, number: int, rows: int) -> Bed:
     """Return a home with so many planted rows, and plants everywhere else."""
     bed = Bed(garden, number)
     places = _chosen(garden)
-    for pool in ("openrouter", "anthropic", "nous", "custom:together.ai"):
+    for pool in PLAIN_POOLS[:4]:
         bed.pools[pool] = [planted_row(bed, spot, next(places)) for spot in range(rows // 4)]
     _plant_pools(bed)
     _plant_logins(bed)

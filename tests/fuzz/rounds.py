@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
-import json
 import logging
 import os
 import re
@@ -21,16 +20,21 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from unittest.mock import patch
 
-from click.testing import Result
+from click import Context
 
 from cli.program import Run
-from fuzz.garden import Bed, Garden, Search, changed_stores, garden_bed
+from fakes import NOW, FakeClock
+from fuzz.garden import PLAIN_POOLS, SHAPES, SPELLINGS, Bed, Garden, Search, changed_stores, garden_bed
 from fuzz.strategies import RandomStore, drawn, is_whole
 from fuzz.walk import QUICK, THOROUGH, Sight, arrive, do, look, must_be_harmless, settled, walk
+from keydeck import load_pool
+from keydeck.cli.auth import auth
 from keydeck.dashboard.acting import Act
 from keydeck.dashboard.app import PoolApp
-from keydeck.engine.acts import Done, Operator
+from keydeck.engine import redact
 from keydeck.engine.credential import Credential
+from keydeck.engine.home import Surroundings
+from keydeck.engine.providers import registry
 from keydeck.engine.secret import Secret
 from ui import SIZES, Ui, running
 
@@ -39,6 +43,7 @@ R = TypeVar("R")
 PROCESSES: Final = 2
 A_CHUNK: Final = 50
 VISITS_A_STORE: Final = 2
+COMMANDS: Final = tuple(auth.list_commands(Context(auth)))
 
 
 class Crew:
@@ -79,6 +84,7 @@ def _away_from_everybody(folder: str) -> None:
 
 def _run(work: Coroutine[Any, Any, R]) -> R:
     """Run it with every warning an error, and without the collector, which would take half of the time."""
+    gc.collect()
     gc.disable()
     try:
         with warnings.catch_warnings():
@@ -86,7 +92,6 @@ def _run(work: Coroutine[Any, Any, R]) -> R:
             return asyncio.run(work)
     finally:
         gc.enable()
-        gc.collect()
 
 
 # --- random stores -----------------------------------------------------------------------------------------
@@ -94,7 +99,7 @@ def _run(work: Coroutine[Any, Any, R]) -> R:
 # Of fifty stores: together with the other chunks every screen and dialog is drawn with a hundred or more.
 _DUE: Final = {
     **dict.fromkeys(("detail", "strategy", "edit", "add", "remove"), 5),
-    **dict.fromkeys(("palette", "help", "theme", "keymap", "settings"), 5),
+    **dict.fromkeys(("palette", "help", "theme", "keymap", "settings", "events"), 5),
     **dict.fromkeys(
         (
             "reset pool",
@@ -165,6 +170,12 @@ def _has_key(ui: Ui) -> bool:
 # --- planted secrets ---------------------------------------------------------------------------------------
 
 
+def search_unguarded_bed(seed: int, number: int, rows: int, folder: str) -> tuple[int, Search]:
+    """Walk a home full of secrets as `search_bed` does, with a program that takes none out of any text."""
+    with patch.object(redact, "_without", lambda text, _ranges: text):
+        return search_bed(seed, number, rows, folder)
+
+
 def search_bed(seed: int, number: int, rows: int, folder: str) -> tuple[int, Search]:
     """Walk a home full of secrets; return how many there were, and what came up where."""
     garden = Garden(seed * 1000 + number)
@@ -172,12 +183,41 @@ def search_bed(seed: int, number: int, rows: int, folder: str) -> tuple[int, Sea
     home = Path(folder) / f"bed-{number}" / "home"
     bed.store().write(home)
     with _logs_to(search):
+        _report_failures(bed, home)
         _run(_search_bed(bed, search, home))
     for path in sorted((home.parent / "state").rglob("*")):
         if path.is_file():
             (search.picture if path.suffix == ".svg" else partial(search.text, path.suffix))(path.read_text())
     search_commands(home, search, bed)
+    _search_journal(home / "keydeck", search)
     return len(garden.planted), search
+
+
+def _search_journal(folder: Path, search: Search) -> None:
+    """Search what is written down beside the store; there a row goes by its id, whatever that may be."""
+    for path in sorted(folder.glob("*.json*")):
+        lines = Search(search.garden)
+        lines.text("journal", path.read_text(errors="replace"))
+        search.looked[f"journal {path.suffix}"] += 1
+        for leak in lines.found:
+            if not re.match(r"id,|bad row's id|twin's id|an endpoint's name|.*pool", leak):
+                search.found.setdefault(leak, set()).add(f"journal {path.suffix}")
+
+
+def _report_failures(bed: Bed, home: Path) -> None:
+    """Have an agent pick keys and report failures in words that quote the secrets of the home, each spelled in a way."""
+    secrets = [str(row[name]) for row in bed.pools["keepers"] for name in ("access_token",)]
+    spelled = [spell(secret) for secret, spell in zip(secrets * 9, SPELLINGS.values(), strict=False)]
+    shaped = [shape(bed.garden.plain("failure")) for shape in SHAPES.values()]
+    told = iter([*spelled, *shaped] * 4)
+    for provider in ("keepers", *PLAIN_POOLS[:4]):
+        around = Surroundings(env={}, user_home=home.parent)
+        with load_pool(provider, home=home, around=around, clock=FakeClock(NOW - 30)) as pool:
+            for number in range(12):
+                pool.select()
+                said = {"message": next(told), "reason": next(told)}
+                pool.mark_exhausted_and_rotate(status_code=(429, 401, 402)[number % 3], error_context=said)
+            pool.flush()
 
 
 @contextmanager
@@ -205,15 +245,20 @@ def _logs_to(search: Search) -> Iterator[None]:
 
 
 async def _search_bed(bed: Bed, search: Search, home: Path) -> None:
-    for turn, size in enumerate(SIZES):
-        async with running(home, size) as ui:
-            ui.app.tick()
-            with _writes_to(ui, search):
-                await _search_rows(ui, search, details=turn == bed.number % 4)
-                if turn == bed.number % 4:
-                    await _search_places(ui, search)
-                    await _search_changes(ui, search, bed, home)
-            _search_reprs(ui, search)
+    chosen = bed.number % len(SIZES)
+    async with running(home, SIZES[chosen]) as ui:
+        ui.app.tick()
+        with _writes_to(ui, search):
+            await _search_rows(ui, search, turn=chosen, details=True)
+            await _search_places(ui, search)
+            for turn, size in enumerate(SIZES):
+                await ui.pilot.resize_terminal(*size)
+                await _search_rows(ui, search, turn=turn, details=False)
+            await _search_changes(ui, search, bed, home)
+            await ui.pilot.resize_terminal(*SIZES[chosen])
+            await _search_acts(ui, search)
+        _search_reprs(ui, search)
+    bed.store().write(home)
 
 
 @contextmanager
@@ -240,83 +285,72 @@ def _see(ui: Ui, search: Search, *sights: Sight) -> None:
         search.text("toast", f"{toast.title} {toast.message}")
 
 
-async def _search_rows(ui: Ui, search: Search, *, details: bool) -> None:
-    """Look at every row of every pool with the cursor on it; if wanted, at some in detail, and copy their ids."""
+async def _search_rows(ui: Ui, search: Search, *, turn: int, details: bool) -> None:
+    """Put the cursor on some rows, on others every turn; if wanted, open the dialogs about a few, and copy their ids."""
     rows = [(pool.provider, row.id) for pool in ui.app.snapshot.pools for row in pool.rows]
     for number, place in enumerate(rows):
+        has_odd_pool = place[0] not in PLAIN_POOLS and place[0] not in registry()
+        is_looked_into = details and (has_odd_pool or number % 25 == 0)
+        if number % len(SIZES) != turn and not is_looked_into:
+            continue
         ui.app.show_pool(*place)
         await settled(ui)
         _see(ui, search)
-        if details and number % 6 == 0:
+        if is_looked_into:
             await do(ui, "share.id")
-            _see(ui, search, *[sight async for sight in walk(ui, ["detail"])])
+            visits = ["detail", "strategy", "edit", "remove", *(["add"] if has_odd_pool else [])]
+            _see(ui, search, *[sight async for sight in walk(ui, visits)])
             ui.app.clear_notifications()
 
 
 async def _search_places(ui: Ui, search: Search) -> None:
-    async for sight in walk(ui, THOROUGH):
+    async for sight in walk(ui, [name for name in THOROUGH if name != "acts"]):
         _see(ui, search, sight)
-    # Once more with names shown on purpose, and hidden.
-    for _ in range(2):
-        await do(ui, "view.mask")
-        _see(ui, search, *[sight async for sight in walk(ui, ["told", "last", "wide"])])
+    # Once more with names shown on purpose.
+    await do(ui, "view.mask")
+    await do(ui, "view.mask")
+    _see(ui, search, *[sight async for sight in walk(ui, ["told"])])
 
 
 async def _search_changes(ui: Ui, search: Search, bed: Bed, home: Path) -> None:
-    """Look at what is told of changes: of names, states, pools and strategies, of broken files, and after an act."""
+    """Look at what is told of changes: of names, states, pools and strategies, and of files that broke."""
     for store in changed_stores(bed):
         store.write(home)
         await arrive(ui, ui.app._reader.read())
-        for size in SIZES[2:]:
-            await ui.pilot.resize_terminal(*size)
-            _see(ui, search, *[sight async for sight in walk(ui, ["detail", "last"])])
-        _see(ui, search, *[sight async for sight in walk(ui, ["told"])])
-    bed.store().write(home)
-    await arrive(ui, ui.app._reader.read())
-    for provider in list(bed.pools)[bed.number % 4 : 4]:
-        ui.app.show_pool(provider, None)
-        _see(ui, search, *[sight async for sight in walk(ui, ["acts"])])
-        for sight in await _refused(ui):
-            _see(ui, search, sight)
-    bed.store().write(home)
+        _see(ui, search, *[sight async for sight in walk(ui, ["detail"])])
+    _see(ui, search, *[sight async for sight in walk(ui, ["told"])])
 
 
-async def _refused(ui: Ui) -> list[Sight]:
-    """Ask for what is refused by an error that names the key, and return how that is told."""
-    pool, row = ui.app._pools.pool_here(), ui.app._pools.selected_row()
-    if pool is None or row is None:
-        return []
-    here, seen = (pool.provider, row.id), []
-    acts: list[Act] = [
-        lambda operator: operator.edit(*here, base_url="no address"),
-        lambda operator: operator.edit(*here, label=" "),
-        lambda operator: operator.remove(here[0], f"{here[1]}x"),
-        lambda operator: operator.reset(pool.rows[-1].provider, pool.rows[-1].id),
-        *[
-            partial(_rename, here=here, label=other.label)
-            for other in pool.rows
-            if isinstance(other, Credential) and other.id != row.id
-        ][:3],
-        *[
-            partial(_add_again, provider=here[0], secret=other.access_token)
-            for other in pool.rows
-            if isinstance(other, Credential) and other.access_token
-        ][:3],
+async def _search_acts(ui: Ui, search: Search) -> None:
+    """Look at what is told of acts on keys whose secret the store keeps: done, undone and, of more keys, refused."""
+    rows = [
+        row
+        for pool in ui.app.snapshot.pools
+        for row in pool.rows
+        if isinstance(row, Credential) and row.stored
     ]
-    for act in acts:
-        ui.app.act(act)
-        await settled(ui)
-        seen.append(look(ui))
-        ui.app.toasts.dismiss()
-    return seen
+    kept = [row for row in rows if row.source == "manual" and row.provider in PLAIN_POOLS[:4]]
+    ui.app.show_pool(kept[-1].provider, kept[-1].id)
+    _see(ui, search, *[sight async for sight in walk(ui, ["acts"])])
+    for row in kept[:: len(kept) // 2]:
+        for act in _refused_acts(row, rows):
+            ui.app.act(act)
+            await settled(ui)
+            _see(ui, search)
+            ui.app.toasts.dismiss()
 
 
-def _rename(operator: Operator, here: tuple[str, str], label: str) -> Done:
-    return operator.edit(*here, label=label)
-
-
-def _add_again(operator: Operator, provider: str, secret: Secret) -> Done:
-    return operator.add_key(provider, secret)
+def _refused_acts(row: Credential, rows: list[Credential]) -> list[Act]:
+    """Return acts that are refused with a text that names a key."""
+    other = next(other for other in rows if other.provider == row.provider and other.id != row.id)
+    secret = other.access_token or Secret("")
+    return [
+        lambda operator: operator.edit(row.provider, row.id, label=other.label[:64]),
+        lambda operator: operator.edit(row.provider, row.id, base_url=f"https://u:{secret.reveal()}@host"),
+        lambda operator: operator.remove(row.provider, f"{row.id} "),
+        lambda operator: operator.add_key(row.provider, secret),
+        lambda operator: operator.move(row.provider, f"{other.id} ", 0),
+    ]
 
 
 def _search_reprs(ui: Ui, search: Search) -> None:
@@ -331,33 +365,86 @@ def _search_reprs(ui: Ui, search: Search) -> None:
 
 
 def search_commands(home: Path, search: Search, bed: Bed) -> None:
-    """Run every command that looks, and acts that are refused, and search all they print."""
+    """Run every command, also where it refuses or is used wrongly, and search all they print."""
     run = Run(home)
-    listed = json.loads(run("auth", "list", "--json").stdout)
-    for args in (["list"], ["list", "--json"], ["status"], ["status", "--json"]):
-        _search_output(run("auth", *args), search, " ".join(args))
-    for args in (["doctor"], ["doctor", "--json"]):
-        _search_output(run(*args), search, " ".join(args))
-    for pool in listed["pools"]:
-        rows = bed.pools.get(pool["provider"], [])
-        if not isinstance(rows, list) or len(rows) < 2:
-            continue
-        for args in (["list"], ["status"], ["strategy"]):
-            _search_output(run("auth", *args, pool["provider"]), search, args[0])
-        for place, row in enumerate(rows[:5], 1):
-            # What is refused names the key that was meant, or the one that is in the way.
-            for args in (
-                ["remove", pool["provider"], str(place + 100), "--yes"],
-                ["edit", pool["provider"], str(place), "--base-url", "nowhere"],
-                ["edit", pool["provider"], str(place), "--base-url", "https://there.example"],
-                ["move", pool["provider"], str(place), "first"],
-                ["add", pool["provider"], "--api-key-stdin"],
-            ):
-                _search_output(run("auth", *args, stdin=str(row.get("access_token"))), search, args[0])
-    for args in (["events"], ["events", "--json"], ["events", "--requests", "--since", "2000-01-01"]):
-        _search_output(run("auth", *args), search, " ".join(args))
+    for args in (["list"], ["status"]):
+        _search_output(run, search, *args)
+        _search_output(run, search, *args, "--json")
+    for provider, rows in bed.pools.items():
+        for args in (["list"], ["list", "--json"], ["status"], ["status", "--json"], ["strategy"]):
+            _search_output(run, search, args[0], provider, *args[1:])
+        if isinstance(rows, list):
+            for place, row in enumerate(rows[:3], 1):
+                _search_acts_of(run, search, provider, str(place), row)
+    for args in (["doctor"], ["doctor", "--json"], ["doctor", "--fix"]):
+        result = run(*args)
+        search.text(" ".join(args[:2]), result.stdout)
+        search.text("doctor, errors", result.stderr)
+    for args in (
+        ["--json"],
+        ["--requests"],
+        ["--provider", "openrouter"],
+        ["--provider", "keepers", "--json"],
+    ):
+        _search_output(run, search, "events", "--since", "2000-01-01", *args)
+    _search_typed(run, search, bed)
+    _search_broken(run, search, bed)
 
 
-def _search_output(result: Result, search: Search, name: str) -> None:
-    search.text(f"auth {name}", result.stdout)
-    search.text(f"auth {name}, errors", result.stderr)
+def _search_acts_of(run: Run, search: Search, provider: str, target: str, row: dict[str, Any]) -> None:
+    """Search what acts on a key tell, done or refused: a refusal names the key meant, or the one in the way."""
+    for args in (
+        ["reset", target],
+        ["remove", f"{target}00", "--yes"],
+        ["edit", target, "--base-url", "nowhere"],
+        ["edit", target, "--base-url", "https://there.example"],
+        ["rename", target, str(row["label"])[:60]],
+        ["move", target, "first"],
+        ["strategy", "no-strategy"],
+        ["add", "--api-key-stdin"],
+    ):
+        _search_output(run, search, args[0], provider, *args[1:], stdin=str(row.get("access_token")))
+    _search_output(run, search, "remove", provider, target, stdin="n\n", terminal=True)
+
+
+def _search_typed(run: Run, search: Search, bed: Bed) -> None:
+    """Search what is said of keys that were typed where they do not belong."""
+    typed = [
+        str(row["access_token"]) for row in bed.pools["openrouter"][: len(SHAPES)] if "access_token" in row
+    ]
+    typed += [f"sk-{bed.garden.plain('typed')}", bed.garden.plain("typed, of no known look")]
+    for secret in typed:
+        for args in (
+            ["remove", "openrouter", secret, "--yes"],
+            ["status", secret],
+            ["list", "openrouter", secret],
+            ["list", f"--{secret}"],
+            ["move", "openrouter", "1", secret],
+            ["strategy", "openrouter", secret],
+            ["add", secret, "--api-key", secret],
+            ["add", "openrouter", f"--api-key={secret}", "--label", secret],
+            [secret],
+        ):
+            _search_output(run, search, *args)
+
+
+def _search_broken(run: Run, search: Search, bed: Bed) -> None:
+    """Search what is said of files that cannot be read, and of a fault of ours."""
+    for store in changed_stores(bed):
+        store.write(run.home)
+        for args in (["list"], ["list", "--json"], ["status"], ["strategy", "openrouter"]):
+            _search_output(run, search, *args)
+    said = " and ".join(str(row.get("access_token")) for row in bed.pools["openrouter"])
+    with patch("keydeck.cli.auth_list.good_snapshot", side_effect=RuntimeError(said)):
+        search.text("crash", run.crashed("auth", "list"))
+    (report,) = (Path(os.environ["XDG_STATE_HOME"]) / "keydeck" / "crashes").iterdir()
+    search.text("crash", report.read_text())
+    report.unlink()
+
+
+def _search_output(run: Run, search: Search, *args: str, **rest: Any) -> None:
+    result = run("auth", *args, **rest)
+    name = f"auth {args[0]}" if args[0] in COMMANDS else "auth"
+    assert result.exit_code in (0, 1, 2)
+    search.text(f"{name} --json" if "--json" in args else name, result.stdout)
+    search.text(f"{name}, errors", result.stderr)

@@ -310,7 +310,8 @@ def drawn(count: int, seeded: int) -> list[RandomStore]:
     """Return so many different stores, the same for the same seed."""
     found: dict[RandomStore, None] = {}
     for turn in range(20):
-        found.update(dict.fromkeys(_drawn(count, seeded * 20 + turn)))
+        # Some come twice.
+        found.update(dict.fromkeys(_drawn(count + count // 4, seeded * 20 + turn)))
         if len(found) >= count:
             break
     return list(found)[:count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from textual import events
 from textual.keys import _character_to_key
 from textual.screen import ModalScreen, Screen
 
+from keydeck.dashboard.app import PoolApp
 from keydeck.dashboard.dialogs.keymap import KeymapDialog
 from keydeck.dashboard.messages import SnapshotArrived
 from keydeck.dashboard.screens.deck import DeckScreen
@@ -19,6 +21,8 @@ from keydeck.engine.snapshot import HomeSnapshot
 from ui import Ui
 
 _ROUNDS: Final = 60
+_STEPS: Final = 4
+_QUIET_TURNS: Final = 3
 
 # What Textual itself writes between texts: colours, cursor places, lines cleared.
 _OWN_SEQUENCES: Final = re.compile(r"\x1b\[[0-9;]*[mHJK]|\x1b\[\?25[lh]|\x1b\[\?2026[lh]")
@@ -84,14 +88,31 @@ def must_be_harmless(sight: Sight) -> None:
 async def settled(ui: Ui) -> None:
     """Wait until everything on screen has dealt with what it was sent; an app that crashed raises its error here."""
     app = ui.app
-    running = [worker for worker in app.workers if worker.group in ("write", "reload")]
+    running = [worker for worker in app.workers if worker.group in ("write", "reload", "past")]
     if running:
         await app.workers.wait_for_complete(running)
-    for _ in range(2):
+    for _ in range(_ROUNDS):
+        await _until_quiet(app)
+        # Every widget answers: none is in the middle of something.
         await ui.pilot._wait_for_screen()
+        app.screen._on_timer_update()
+        if not _messages(app):
+            return
+
+
+async def _until_quiet(app: PoolApp) -> None:
+    """Let the widgets work off their messages, and those that come of them."""
+    quiet = 0
+    while quiet < _QUIET_TURNS:
+        await asyncio.sleep(0)
         if app._exception is not None:
             raise app._exception
-        app.screen._on_timer_update()
+        quiet = 0 if _messages(app) else quiet + 1
+
+
+def _messages(app: PoolApp) -> int:
+    """Return how many messages wait for somebody on screen."""
+    return sum(pump.message_queue_size for pump in (app, *app.screen.walk_children(with_self=True)))
 
 
 async def until(ui: Ui, true: Callable[[], object]) -> None:
@@ -114,8 +135,8 @@ async def strike(ui: Ui, *keys: str) -> None:
 async def arrive(ui: Ui, snapshot: HomeSnapshot) -> None:
     """Have the dashboard show what was read."""
     ui.app.post_message(SnapshotArrived(snapshot, "live"))
-    await until(ui, lambda: ui.app.snapshot is snapshot)
     await settled(ui)
+    assert ui.app.view is snapshot
 
 
 async def do(ui: Ui, action: str) -> None:
@@ -126,11 +147,21 @@ async def do(ui: Ui, action: str) -> None:
 
 
 async def leave(ui: Ui) -> None:
-    """Close the topmost dialog by escape."""
+    """Close the topmost dialog by escape, once for each of its steps."""
     top = ui.app.screen
     assert isinstance(top, ModalScreen), top
-    await strike(ui, "escape")
-    await until(ui, lambda: ui.app.screen is not top)
+    for _ in range(_STEPS):
+        await strike(ui, "escape")
+        if ui.app.screen is not top:
+            return
+    raise AssertionError(f"{top} stays")
+
+
+async def _back(ui: Ui) -> None:
+    """Leave a full screen by escape, which may put away other things first."""
+    for _ in range(_STEPS):
+        if ui.app.screen is not ui.app._pools:
+            await do(ui, "view.back")
 
 
 async def to_pools(ui: Ui) -> None:
@@ -185,14 +216,23 @@ async def _detail(ui: Ui) -> AsyncIterator[Sight]:
     if ui.app.screen is not ui.app._pools:
         await do(ui, "move.last")
         yield look(ui)
-        await do(ui, "view.back")
-        await until(ui, lambda: ui.app.screen is ui.app._pools)
+        await _back(ui)
 
 
 async def _settings(ui: Ui) -> AsyncIterator[Sight]:
     await do(ui, "go.settings")
     await until(ui, lambda: type(ui.app.screen).__name__ == "SettingsScreen")
     yield look(ui)
+    await to_pools(ui)
+
+
+async def _events(ui: Ui) -> AsyncIterator[Sight]:
+    await do(ui, "go.events")
+    assert type(ui.app.screen).__name__ == "EventsScreen"
+    yield look(ui)
+    for move in (*["move.down"] * 6, "move.last", "share.id", "view.mask", "view.mask"):
+        await do(ui, move)
+        yield look(ui)
     await to_pools(ui)
 
 
@@ -221,6 +261,16 @@ def _filter(*typed: str) -> Visit:
         await settled(ui)
 
     return visit
+
+
+async def _added(ui: Ui) -> AsyncIterator[Sight]:
+    """Go through the steps of adding a key to the pool under the cursor, and leave before the last."""
+    await do(ui, "key.add")
+    yield look(ui)
+    for keys in (("enter",), "sk-typed-0123456789", ("enter",)):
+        await strike(ui, *keys)
+        yield look(ui)
+    await leave(ui)
 
 
 async def _marked(ui: Ui) -> AsyncIterator[Sight]:
@@ -297,6 +347,7 @@ QUICK: Final[dict[str, Visit]] = {
     "theme": _dialog("app.theme"),
     "keymap": _keymap,
     "settings": _settings,
+    "events": _events,
     "filter": _filter("a"),
     "folded": _toggled("view.fold_all", "view.fold_all"),
     "zoom": _toggled("view.zoom", "view.zoom"),
@@ -314,7 +365,7 @@ THOROUGH: Final[dict[str, Visit]] = {
     **QUICK,
     "strategy": _dialog("pool.strategy", "down"),
     "edit": _dialog("key.edit", "tab", "tab"),
-    "add": _dialog("key.add", "tab", "tab"),
+    "add": _added,
     "remove marked": _marked,
     "palette": _dialog("app.palette", "k", "e", "y", "end", "pagedown", "pagedown"),
     "help": _dialog("app.help", "pagedown", "pagedown", "pagedown"),

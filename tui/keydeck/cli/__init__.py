@@ -68,29 +68,30 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal's encoding lacks is no failure
             stream.reconfigure(errors="replace")
+    place = Place()
     try:
-        keydeck(prog_name="keydeck")
-    except KeydeckError as error:
-        from keydeck.present.text import clean
-
-        click.echo(f"keydeck: {clean(str(error))}", err=True)
+        sys.exit(keydeck(prog_name="keydeck", obj=place, standalone_mode=False) or 0)
+    except click.Abort:
+        click.echo("Aborted!", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain once more while closing.
         sys.stderr.close()
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last door: nothing may leave with what a store holds
-        _tell_crash(error)
-        sys.exit(1)
+        sys.exit(_end(place, error))
 
 
-def _tell_crash(error: Exception) -> None:
-    """Report a fault of ours without values and secrets: Python's own report would quote what a store holds."""
-    from keydeck.dashboard.crash import crash_report, short_report, write_crash_report
-    from keydeck.dashboard.sharing import state_folder
-    from keydeck.engine.clock import wall_clock
-    from keydeck.engine.redact import Scrubber
+def _end(place: Place, error: Exception) -> int:
+    """Say what went wrong, and return the exit code."""
+    from keydeck.cli.last_words import scrubber_of, tell_crash, tell_error, tell_usage
 
-    now = wall_clock()
-    report = crash_report(error, Scrubber(), now=now)
-    click.echo(short_report(report, write_crash_report(state_folder(), report, now)), err=True)
+    scrubber = scrubber_of(place, error)
+    if isinstance(error, click.ClickException):
+        tell_usage(error, scrubber)
+        return error.exit_code
+    if isinstance(error, KeydeckError):
+        tell_error(error, scrubber)
+    else:
+        tell_crash(error, scrubber)
+    return 1

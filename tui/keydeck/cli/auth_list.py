@@ -6,6 +6,7 @@ import click
 
 from keydeck.cli.common import Place, good_snapshot, only, print_json, store_options, tell_bad_pools
 from keydeck.present.listing import list_lines, listing
+from keydeck.present.rows import label_text
 
 
 @click.command("list")
@@ -26,5 +27,5 @@ def command(place: Place, provider: str | None, *, as_json: bool) -> None:
     lines = list_lines(snapshot, now)
     if not lines:
         what = f"{provider} has no credential" if provider else f"no credential in {snapshot.home.path}"
-        lines = [f"{what}; keydeck auth add PROVIDER adds one"]
+        lines = [f"{label_text(what, snapshot.scrubber)}; keydeck auth add PROVIDER adds one"]
     click.echo("\n".join(lines).rstrip())

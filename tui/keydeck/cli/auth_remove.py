@@ -8,7 +8,7 @@ import click
 
 from keydeck.cli.common import Place, find_row, operator, store_options, tell
 from keydeck.engine.errors import Refused
-from keydeck.present.text import clean
+from keydeck.present.rows import label_text
 
 
 @click.command("remove")
@@ -25,5 +25,5 @@ def command(place: Place, provider: str, target: str, *, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise Refused("nobody here to confirm the removal; say --yes")
         question = f"Remove {row.label} ({row.id}) from {row.provider}?"
-        click.confirm(clean(reader.scrubber.scrub_known(question)), abort=True, err=True)
+        click.confirm(label_text(question, reader.scrubber), abort=True, err=True)
     tell(reader, act.remove(row.provider, row.id))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from keydeck.cli.common import (
@@ -13,7 +15,7 @@ from keydeck.cli.common import (
     store_options,
     tell_bad_pools,
 )
-from keydeck.present.listing import status_lines, status_of, statuses
+from keydeck.present.listing import status_lines, statuses
 
 
 @click.command("status")
@@ -30,7 +32,7 @@ def command(place: Place, provider: str | None, *, as_json: bool) -> None:
     else:
         snapshot = only(snapshot, provider)
         pool = pool_of(snapshot, provider)
-        answers = [status_of(pool.provider, pool, now)]
+        answers = statuses(replace(snapshot, pools=(pool,)), now)
     tell_bad_pools(snapshot)
     if as_json:
         print_json({"home": str(reader.home.path), "profile": reader.home.profile, "providers": answers})

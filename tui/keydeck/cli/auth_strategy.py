@@ -7,7 +7,7 @@ import click
 from keydeck.cli.common import Place, operator, store_options, tell
 from keydeck.engine.config import KNOWN_STRATEGIES
 from keydeck.engine.providers import canonical
-from keydeck.present.text import clean
+from keydeck.present.rows import label_text
 
 
 @click.command("strategy")
@@ -25,6 +25,8 @@ def command(place: Place, provider: str, name: str | None) -> None:
         raise snapshot.config_trouble
     pool = snapshot.pool(canonical(provider)) or snapshot.pool(f"custom:{canonical(provider)}")
     written = pool.strategy if pool else reader.config().strategy_of(canonical(provider))
-    click.echo(clean(written))
+    if written not in KNOWN_STRATEGIES and snapshot.trouble is not None:
+        raise snapshot.trouble  # whether that quotes a key cannot be told while nobody knows the keys
+    click.echo(label_text(written, snapshot.scrubber))
     if written not in KNOWN_STRATEGIES:
         click.echo(f"  unknown, read as fill_first; there are {', '.join(KNOWN_STRATEGIES)}")

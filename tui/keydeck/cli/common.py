@@ -6,7 +6,7 @@ import functools
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import click
@@ -19,7 +19,7 @@ from keydeck.engine.providers import canonical, is_custom, registry, unknown_pro
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.store import WaitNotice
 from keydeck.engine.targets import resolve_target
-from keydeck.present.text import clean
+from keydeck.present.rows import label_text, said_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +31,12 @@ class Place:
     home: str | None = None
     profile: str | None = None
     read_only: bool = False
+    readers: list[HomeReader] = field(default_factory=list, repr=False, compare=False)
+    """Every reader that a command asked for; whoever tells how it ended learns the secrets from them."""
+
+    def within(self, home: str | None, profile: str | None) -> Place:
+        """Return the place that these words mean, or where they are silent this one."""
+        return replace(self, home=home or self.home, profile=profile or self.profile)
 
     @property
     def flags(self) -> str:
@@ -41,7 +47,8 @@ class Place:
     def reader(self) -> HomeReader:
         """Return a reader of that home."""
         around = Surroundings.real()
-        return HomeReader(locate_home(self.home, self.profile, around), around=around)
+        self.readers.append(HomeReader(locate_home(self.home, self.profile, around), around=around))
+        return self.readers[-1]
 
 
 def store_options(command: F) -> F:
@@ -50,8 +57,7 @@ def store_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(context: click.Context, home: str | None, profile: str | None, **rest: Any) -> Any:
         outer = context.obj if isinstance(context.obj, Place) else Place()
-        place = Place(home or outer.home, profile or outer.profile, outer.read_only)
-        return command(place, **rest)
+        return command(outer.within(home, profile), **rest)
 
     options = click.option(
         "--home", metavar="FOLDER", help="The folder with auth.json [KEYDECK_HOME, HERMES_HOME]."
@@ -71,7 +77,7 @@ def good_snapshot(reader: HomeReader) -> HomeSnapshot:
     if snapshot.trouble is not None:
         raise snapshot.trouble
     if snapshot.config_trouble is not None:
-        click.echo(f"keydeck: {clean(str(snapshot.config_trouble))}", err=True)
+        click.echo(f"keydeck: {said_text(str(snapshot.config_trouble), snapshot.scrubber)}", err=True)
     return snapshot
 
 
@@ -86,8 +92,10 @@ def find_row(reader: HomeReader, provider: str, target: str) -> Row:
 
 def tell_bad_pools(snapshot: HomeSnapshot) -> None:
     """Say on standard error which pools are missing from the answer."""
-    for name, why in snapshot.bad_pools.items():
-        click.echo(f"keydeck: pool {clean(name)} cannot be shown: {clean(why)}", err=True)
+    from keydeck.present.listing import bad_pool_lines
+
+    for line in bad_pool_lines(snapshot):
+        click.echo(f"keydeck: {line}", err=True)
 
 
 def only(snapshot: HomeSnapshot, provider: str) -> HomeSnapshot:
@@ -142,7 +150,7 @@ def waiting_notice() -> WaitNotice:
 def tell(reader: HomeReader, done: Done) -> None:
     """Print what an act did: one line, and notes below it; a secret that stands in a label is not repeated."""
     for indent, line in (("", done.text), *(("  ", note) for note in done.notes)):
-        click.echo(indent + clean(reader.scrubber.scrub_known(line)))
+        click.echo(indent + label_text(line, reader.scrubber))
 
 
 def print_json(value: Any) -> None:

@@ -46,8 +46,7 @@ from keydeck.live.watch import Watch
 from keydeck.present.activity import settled
 from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
 from keydeck.present.note import Surface, diagnostics
-from keydeck.present.rows import Context, without_names
-from keydeck.present.text import clean
+from keydeck.present.rows import Context, label_text, said_text, without_names
 from keydeck.present.traffic import Traffic, traffic
 
 DEFAULT_MODE = "pools"
@@ -378,7 +377,8 @@ class PoolApp(App[None]):
         if self.snapshot.trouble is not None:
             return "auth.json cannot be read: writes are off"
         if self.snapshot.config_trouble is not None:
-            return clean(f"config.yaml cannot be changed: {self.snapshot.config_trouble.reason}")
+            reason = said_text(self.snapshot.config_trouble.reason, self.snapshot.scrubber)
+            return f"config.yaml cannot be changed: {reason}"
         return Operator(self._reader).strategy_obstacle()
 
     async def on_event(self, event: events.Event) -> None:
@@ -418,7 +418,7 @@ class PoolApp(App[None]):
 
     def safe(self, text: str) -> str:
         """Return text as it may be shown: clean, without a known secret, and without names while they are hidden."""
-        shown = clean(self.snapshot.scrubber.scrub_known(text))
+        shown = label_text(text, self.snapshot.scrubber)
         return without_names(shown, self.snapshot) if self.masked else shown
 
     # --- the worst -------------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ _UNORDERED: Final = frozenset({"least_used", "random"})
 class Undo:
     """The inverse of an act. Nothing of it is stored; secrets wait in it as `Secret`."""
 
-    text: str
-    """What would be undone: ``removal of spare``."""
+    text: str = field(repr=False)
+    """What would be undone: ``removal of spare``; of any length and look, like the labels in it."""
     run: Callable[[Operator], Done] = field(repr=False)
     holds_secret: bool = False
     """Whether it has to be dropped after `UNDO_OF_REMOVAL_S`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, row_id
+from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, is_secret_key, row_id
 from keydeck.engine.events import Seen, Status
 from keydeck.engine.providers import canonical
 from keydeck.engine.redact import Scrubber
@@ -16,6 +16,7 @@ from keydeck.engine.secret import Secret
 
 CLEAN: Final = Status()
 _LONGEST_MESSAGE: Final = 2000
+_LONG_LABEL: Final = 12
 # Enough to tell a row's few secrets from each other, and few enough for thousands of rows.
 _MARK_DIGITS: Final = 8
 
@@ -84,7 +85,7 @@ def status_of(raw: Mapping[str, Any]) -> Status:
     if raw.get("last_status") not in ("exhausted", "dead"):
         return CLEAN
     status, at, code, reason, message, until = (raw.get(name) for name in STATUS_FIELDS)
-    scrub = Scrubber([Secret(value) for value in _secrets(raw)]).scrub
+    scrub = _scrubber(raw).scrub
     return Status(
         str(status),
         parse_time(at),
@@ -100,9 +101,17 @@ def _label(raw: Mapping[str, Any]) -> str | None:
     label = raw.get("label")
     if not isinstance(label, str) or any(value in label for value in _secrets(raw)):
         return None
-    return label
+    # Shorter ones have no room for a secret that is spelled in another way.
+    return label if len(label) < _LONG_LABEL or _scrubber(raw).scrub_known(label) == label else None
+
+
+def _scrubber(raw: Mapping[str, Any]) -> Scrubber:
+    return Scrubber([Secret(value) for value in _secrets(raw)])
 
 
 def _secrets(raw: Mapping[str, Any]) -> list[str]:
-    values = (raw.get(name) for name in SECRET_FIELDS)
-    return [value for value in values if isinstance(value, str) and value]
+    return [
+        value
+        for name, value in raw.items()
+        if isinstance(value, str) and value and (name in SECRET_FIELDS or is_secret_key(name))
+    ]

@@ -50,6 +50,10 @@ _LONG_RUN: Final = re.compile(r"[A-Za-z0-9]{16}")
 # So often random text changes between digits, capitals and other letters, and no name does.
 _CHANGES_LEAST: Final = 8
 _CHANGES_PER_SIGN: Final = 0.25
+_SHORTEST_TYPED: Final = 20
+_OPTION: Final = re.compile(r"-{1,2}(?:[a-z-]+=)?")
+_PATH_BEGINS: Final = ("/", "./", "../", "~")
+_REST_OF_WORD: Final = re.compile(r"""[^\s"'&,;<>]*""")
 
 _Range = tuple[int, int]
 
@@ -162,9 +166,16 @@ class Scrubber:
         for start in found:
             for known in heads[bare[start : start + _SHORTEST_BARE]]:
                 if length := _shared(known.bare, bare[start : start + len(known.bare)]):
-                    begin, end = places[start], places[start + length - 1] + 1
-                    whole = (begin - known.lead, begin - known.lead + len(known.value))
-                    yield whole if text[max(whole[0], 0) : whole[1]] == known.value else (begin, end)
+                    yield _spread(text, places[start], places[start + length - 1] + 1, known, length)
+
+
+def keys_among(words: Iterable[str]) -> Iterator[Secret]:
+    """Yield what is surely a key among the words of a command, whoever's it is: random, and no path."""
+    for word in words:
+        option = _OPTION.match(word)
+        value = word[option.end() :] if option else word
+        if len(value) >= _SHORTEST_TYPED and not value.startswith(_PATH_BEGINS) and _is_random(value):
+            yield Secret(value)
 
 
 def _bare(text: str) -> bytes:
@@ -178,6 +189,16 @@ def _telling_places(text: str, skipped: re.Pattern[str] | None) -> list[int]:
     return [
         place for place, char in enumerate(text) if char.isascii() and char.isalnum() and place not in gone
     ]
+
+
+def _spread(text: str, begin: int, end: int, known: _Known, length: int) -> _Range:
+    """Return all that has to go with what was found: the signs around a whole secret, the word that a head begins."""
+    if length < len(known.bare):
+        return begin, _REST_OF_WORD.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+    begin_of_all = begin - known.lead
+    end_of_all = begin_of_all + len(known.value)
+    is_whole = text[max(begin_of_all, 0) : end_of_all] == known.value
+    return (begin_of_all, end_of_all) if is_whole else (begin, end)
 
 
 def _shared(known: bytes, found: bytes) -> int:

@@ -19,8 +19,9 @@ from keydeck.engine.checks import LONGEST_LABEL
 from keydeck.engine.providers import registry
 from keydeck.engine.secret import Secret
 from keydeck.present.new_key import Choice, about_key, choices, matching, usual_label, usual_url
+from keydeck.present.rows import label_text
 from keydeck.present.spans import Line, Role, Span
-from keydeck.present.text import clean, cut, fit, width
+from keydeck.present.text import cut, fit, width
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -124,7 +125,9 @@ class AddKeyDialog(FormDialog):
         self.query_one("#add-summary", FixedLines).show((self._for_whom(), received))
         self.query_one("#add-label", Input).placeholder = usual_label(self._deck.snapshot, self._provider)
         url = usual_url(self._deck.snapshot, self._provider)
-        self.query_one("#add-url", Input).placeholder = clean(url) if url else "https://host/v1"
+        self.query_one("#add-url", Input).placeholder = (
+            label_text(url, self._showing.scrubber) if url else "https://host/v1"
+        )
         self.query_one("#add-label").focus()
         self.say("")
 
@@ -219,7 +222,8 @@ class AddKeyDialog(FormDialog):
         )
 
     def _for_whom(self) -> Line:
-        name = cut(clean(self._provider), LONGEST_LABEL, mark=self._showing.glyphs.ellipsis)
+        shown = label_text(self._provider, self._showing.scrubber)
+        name = cut(shown, LONGEST_LABEL, mark=self._showing.glyphs.ellipsis)
         return (Span("provider  ", Role.MUTED), Span(name))
 
     @on(SecretInput.Changed)

@@ -20,7 +20,6 @@ from keydeck.engine.errors import KeydeckError
 from keydeck.engine.state import READY, RowState
 from keydeck.present.new_key import usual_url
 from keydeck.present.rows import label_text, shown_name
-from keydeck.present.text import clean
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -75,8 +74,8 @@ class EditDialog(FormDialog):
     def _compose_url(self) -> ComposeResult:
         yield Static("base URL", classes="field-name")
         if not self._obstacle and is_manual(self._row.source):
-            usual = usual_url(self._deck.snapshot, self._row.provider)
-            yield TextField(self._shown("#edit-url"), placeholder=clean(usual or ""), id="edit-url")
+            usual = self._legible(usual_url(self._deck.snapshot, self._row.provider) or "")
+            yield TextField(self._shown("#edit-url"), placeholder=usual, id="edit-url")
             return
         reason = "" if self._obstacle else f"\nit comes from {self._source()}; change it there"
         url = self._shown("#edit-url") or "the provider's"
@@ -164,7 +163,7 @@ class EditDialog(FormDialog):
         if field == "#edit-label" and self._showing.masked:
             return ""
         text = self._row.base_url or "" if field == "#edit-url" else self._row.label
-        return label_text(text, self._showing.scrubber)
+        return self._legible(text)
 
     # --- texts -----------------------------------------------------------------------------------------
 
@@ -173,14 +172,17 @@ class EditDialog(FormDialog):
         places = [place for place, row in enumerate(pool.rows, 1) if row.id == self._row.id] if pool else []
         return shown_name(RowState(self._row, READY), places[0] if places else 1, self._showing)
 
+    def _legible(self, text: str) -> str:
+        return label_text(text, self._showing.scrubber)
+
     def _source(self) -> str:
         source = self._row.source
-        return clean(source.partition(":")[0] if self._showing.masked else source)
+        return self._legible(source.partition(":")[0] if self._showing.masked else source)
 
     def _why_fixed(self) -> str | None:
         """Say why nothing of this row can be changed here, or None."""
         if self._row.inherited:
-            return clean(inherited_text(self._row.provider))
+            return self._legible(inherited_text(self._row.provider))
         if not self._row.stored:
             return f"it is only offered by {self._source()}; it is stored when an agent uses it"
         return None

@@ -18,9 +18,8 @@ from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.engine.config import KNOWN_STRATEGIES
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.strategies import next_picks
-from keydeck.present.rows import shown_name
+from keydeck.present.rows import label_text, shown_name
 from keydeck.present.spans import Line, Role, Span, fit_line
-from keydeck.present.text import clean
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -58,16 +57,15 @@ class StrategyDialog(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """Lay out the list, what it will write above it, and the next picks below."""
         with VerticalScroll(id="strategy", classes="dialog", can_focus=False) as box:
-            box.border_title = Content(f"{clean(self._pool.provider)}: how it picks")
+            box.border_title = Content(f"{self._shown(self._pool.provider)}: how it picks")
             box.border_subtitle = "esc cancel" if self._obstacle else "enter set   esc cancel"
             box.set_class(self._deck.ascii_only, "-ascii")
             yield Static(Content(self._note()), id="strategy-note")
             yield self._list
             yield self._preview
             if not self._pool.knows_strategy:
-                unknown = (
-                    f"{clean(self._pool.strategy)} in the file is no strategy; hermes reads it as fill_first"
-                )
+                written = self._shown(self._pool.strategy)
+                unknown = f"{written} in the file is no strategy; hermes reads it as fill_first"
                 yield Static(Content(unknown), id="strategy-unknown")
 
     def on_mount(self) -> None:
@@ -98,9 +96,12 @@ class StrategyDialog(Dialog[str | None]):
 
     def _note(self) -> str:
         if self._obstacle:
-            return clean(self._obstacle)
+            return self._shown(self._obstacle)
         whose = " of this profile; the keys are the root's" if self._pool.is_inherited else ""
-        return f"writes config.yaml{whose}  credential_pool_strategies.{clean(self._pool.provider)}"
+        return f"writes config.yaml{whose}  credential_pool_strategies.{self._shown(self._pool.provider)}"
+
+    def _shown(self, text: str) -> str:
+        return label_text(text, self._showing.scrubber)
 
     def _line(self, name: str) -> Line:
         chosen = "(*)" if self._deck.ascii_only else "(•)"

@@ -13,7 +13,6 @@ from keydeck.engine.state import HealthKind
 from keydeck.present.arranging import OWN_ORDER, Arrangement, matches
 from keydeck.present.finding import BadQuery, Query, parse_query
 from keydeck.present.panes import PaneView
-from keydeck.present.text import clean
 
 USABLE = frozenset({HealthKind.READY, HealthKind.PROBING})
 
@@ -50,7 +49,7 @@ class FindingActs(DeckScreen):
     def _filter_flag(self) -> str:
         if not self._wish.query.terms:
             return ""
-        return "filter on" if self._deck.masked else f"/{clean(self._wish.query.text)}"
+        return "filter on" if self._deck.masked else f"/{self._deck.safe(self._wish.query.text)}"
 
     def _name_of(self, provider: str) -> str:
         return next((view.name for view in self._views if view.provider == provider), "")
