@@ -194,13 +194,16 @@ def search_bed(seed: int, number: int, rows: int, folder: str) -> tuple[int, Sea
 
 
 def _search_journal(folder: Path, search: Search) -> None:
-    """Search what is written down beside the store; there a row goes by its id, whatever that may be."""
+    """Search what is written down beside the store.
+
+    Rows and pools go by their ids and names there, whatever these may be; a label is searched for its own row's keys.
+    """
     for path in sorted(folder.glob("*.json*")):
         lines = Search(search.garden)
         lines.text("journal", path.read_text(errors="replace"))
         search.looked[f"journal {path.suffix}"] += 1
         for leak in lines.found:
-            if not re.match(r"id,|bad row's id|twin's id|an endpoint's name|.*pool", leak):
+            if not re.match(r"id,|bad row|twin's id|an endpoint's name|.*pool", leak):
                 search.found.setdefault(leak, set()).add(f"journal {path.suffix}")
 
 

@@ -157,7 +157,7 @@ def found_in(searched: Crew, bed: int) -> tuple[int, Search]:
 
 
 def in_dashboard_kinds(kinds: set[str]) -> set[str]:
-    return {kind for kind in kinds if not kind.startswith("auth ")}
+    return {kind for kind in kinds if not kind.startswith(("auth ", "doctor"))}
 
 
 def in_dashboard(search: Search) -> dict[str, set[str]]:

@@ -21,6 +21,7 @@ from keydeck.engine.home import Home, Surroundings, locate_home
 from keydeck.engine.known import as_known, groups, known_rows
 from keydeck.engine.providers import canonical, is_custom
 from keydeck.engine.ready import Ready
+from keydeck.engine.redact import visible
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
@@ -404,7 +405,7 @@ class CredentialPool:
         if text in self._harmless_texts:
             return text
         # Scrubbed before it is cut: a cut inside a secret would leave its head.
-        scrubbed = self._snapshot.scrubber.scrub(text)[:_LONGEST_MESSAGE]
+        scrubbed = self._snapshot.scrubber.scrub(visible(text))[:_LONGEST_MESSAGE]
         if scrubbed == text and len(self._harmless_texts) < _TEXTS_KEPT:
             self._harmless_texts.add(text)
         return scrubbed

@@ -10,7 +10,7 @@ from typing import Any, Final
 from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, is_secret_key, row_id
 from keydeck.engine.events import Seen, Status
 from keydeck.engine.providers import canonical
-from keydeck.engine.redact import Scrubber
+from keydeck.engine.redact import Scrubber, visible
 from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret
 
@@ -90,8 +90,8 @@ def status_of(raw: Mapping[str, Any]) -> Status:
         str(status),
         parse_time(at),
         code if type(code) is int else None,
-        scrub(reason) if isinstance(reason, str) else None,
-        scrub(message)[:_LONGEST_MESSAGE] if isinstance(message, str) else None,
+        scrub(visible(reason)) if isinstance(reason, str) else None,
+        scrub(visible(message))[:_LONGEST_MESSAGE] if isinstance(message, str) else None,
         parse_time(until),
     )
 

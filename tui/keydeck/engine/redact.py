@@ -169,6 +169,14 @@ class Scrubber:
                     yield _spread(text, places[start], places[start + length - 1] + 1, known, length)
 
 
+def visible(text: str) -> str:
+    """Return a text without what steers a terminal or is not drawn: it may break up what looks like a key."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = re.sub(ESCAPE_SEQUENCES, "", text)
+    return "".join(sign for sign in text if sign.isprintable() or sign.isspace())
+
+
 def keys_among(words: Iterable[str]) -> Iterator[Secret]:
     """Yield what is surely a key among the words of a command, whoever's it is: random, and no path."""
     for word in words:
