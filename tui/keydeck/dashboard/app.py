@@ -308,9 +308,9 @@ class PoolApp(App[None]):
         before, after, now = self.snapshot, message.snapshot, self.clock()
         if before is after and self.watching == message.watching:
             return
-        self._note(
-            self._chronicle.beat(before, now), before.scrubber
-        )  # first, or a return would be told twice
+        # What the clock did comes first, or a return would be told twice. Both looks' secrets are taken out of both:
+        # the journal may tell of a key that only the new look knows.
+        self._note(self._chronicle.beat(before, now), before.scrubber, after.scrubber)
         self._note(self._chronicle.look(before, after, now), before.scrubber, after.scrubber)
         self.snapshot = message.snapshot
         self.watching = message.watching
