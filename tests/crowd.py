@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from fakes import a_home, around, keys, write_store
+from fakes import a_home, a_pool, around, keys, write_store
 from keydeck import load_pool
+from keydeck.engine import flusher
 from keydeck.engine.acts import Operator
 from keydeck.engine.errors import LockBusy
 from keydeck.engine.file_store import FileStore
@@ -158,6 +159,14 @@ class Worker:
 def work(home: Path, number: int, operations: int) -> Kept:
     """Be one of the crowd."""
     return Worker(home, number).run(operations)
+
+
+def five_uses(home: Path) -> None:
+    """Be a process that uses a pool and ends without closing it."""
+    flusher.set_enabled(True)
+    pool = a_pool(home)
+    for _ in range(5):
+        pool.select()
 
 
 @contextmanager

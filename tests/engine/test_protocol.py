@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from crowd import five_uses
 from fakes import (
     NOW,
     FailingDisk,
@@ -798,13 +799,6 @@ def test_rule_12_a_forked_child_tells_only_its_own(two: Path) -> None:
     assert used(a_store(two)) == 4
 
 
-def _child(home: Path) -> None:
-    flusher.set_enabled(True)
-    pool = a_pool(home)
-    for _ in range(5):
-        pool.select()
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_rule_12_children_of_multiprocessing_tell_what_they_have_before_they_end(
@@ -812,7 +806,7 @@ def test_rule_12_children_of_multiprocessing_tell_what_they_have_before_they_end
 ) -> None:
     """They end without the interpreter's exit handlers."""
     context: Any = multiprocessing.get_context(method)
-    child = context.Process(target=_child, args=(two,))
+    child = context.Process(target=five_uses, args=(two,))
     child.start()
     child.join(20)
     assert child.exitcode == 0
