@@ -277,14 +277,15 @@ def test_a_limit_that_has_something_left_is_not_waited_for() -> None:
     assert reset_time({"headers": headers}, NOW) == NOW + 360
 
 
+NO_WAITS: tuple[Any, ...] = (math.inf, math.nan, "inf", -3, 1e11, 0, True, {}, [3], "soon", None)
+NO_HEADERS: tuple[Any, ...] = (None, [], "x", {3: 4}, {"retry-after": "Sun, 99 Nov 2026"})
+
+
 @pytest.mark.parametrize(
     "context",
     [
-        *(
-            {"retry_after": value}
-            for value in (math.inf, math.nan, "inf", -3, 1e11, 0, True, {}, [3], "soon", None)
-        ),
-        *({"headers": value} for value in (None, [], "x", {3: 4}, {"retry-after": "Sun, 99 Nov 2026"})),
+        *({"retry_after": value} for value in NO_WAITS),
+        *({"headers": value} for value in NO_HEADERS),
         {"reset_at": {"retryDelay": "33s"}},
         {"error": {"details": [None, 3, "x"]}},
     ],
