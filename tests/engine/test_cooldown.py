@@ -237,6 +237,17 @@ def test_a_very_long_streak_is_kept_in_little_room() -> None:
     assert left(benches) == 100 * HOUR + DAY
 
 
+def test_what_is_summed_up_was_judged_by_one_rule() -> None:
+    """Eight short failures do not swallow a long one with another status."""
+    rules = policy(provider=10.0, s529=HOUR)
+    benches = after(a_failure(FailureKind.PROVIDER, code=529))
+    for number in range(1, 20):
+        again = a_failure(FailureKind.PROVIDER, at=number, code=503)
+        benches = after(again, benches=benches, since=number)
+    assert left(benches, rules) == HOUR
+    assert len(benches.strikes) == 8
+
+
 def test_a_thousand_models_take_little_room() -> None:
     """And push out nothing that concerns the row itself."""
     benches = after(a_failure(REVOKED))
@@ -384,7 +395,7 @@ def test_the_most_specific_policy_wins() -> None:
 
 def test_a_status_wins_over_a_kind_unless_the_body_said_more() -> None:
     """529 is a case of provider trouble; a spent balance in a 429 is no case of 429."""
-    changed = policy(provider=10.0, s529=20.0, s429=30.0, billing=40.0, s401=50.0)
+    changed = policy(provider=10.0, s529=20.0, s429=30.0, billing=40.0, s401=50.0, login_refused=60.0)
     assert changed.rule(FailureKind.PROVIDER, 503).wait_s == 10
     assert changed.rule(FailureKind.PROVIDER, 529).wait_s == 20
     assert changed.rule(BILLING, 429).wait_s == 40

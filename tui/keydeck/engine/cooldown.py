@@ -95,6 +95,8 @@ def failed(benches: Benches, failure: Failure, granted: Position | None, place: 
     granted = place if granted is None else granted
     if granted <= benches.reset or place < benches.proven.get(_proof(failure.scope), NEVER):
         return benches
+    if not benches.strikes:
+        return replace(benches, strikes=(Strike(failure, granted, place),))
     if any(strike.place == place and strike.failure == failure for strike in benches.strikes):
         return benches
     strikes = sorted((*benches.strikes, Strike(failure, granted, place)), key=_order)
@@ -246,6 +248,8 @@ def standing(
         model: which model the request asks for; benches of other models do not count, with None none does.
         chance: a random number in [0, 1) that makes waits a little longer; the same for one row and bench.
     """
+    if not benches.strikes:
+        return CLEAR
     judged = _judged(benches, policy, provider, row_id, model)
     ends = (_end(each, is_sole=is_sole, chance=chance) for each in judged)
     return max((end for end in ends if end is not None), key=_severity, default=CLEAR)
@@ -297,21 +301,21 @@ def _judged(
     benches: Benches, policy: Policy, provider: str, row_id: str, model: str | None
 ) -> Iterator[_Judged]:
     scopes = (ROW, ACCOUNT) if model is None else (ROW, ACCOUNT, model_scope(model))
-    rows: dict[tuple[str, str], list[tuple[Strike, Rule]]] = {}
+    lanes: dict[tuple[str, str], list[tuple[Strike, Rule]]] = {}
     for strike in benches.strikes:
         failure = strike.failure
         if failure.scope in scopes:
             rule = policy.rule(failure.kind, failure.code, provider, row_id)
-            rows.setdefault((failure.scope, failure.kind), []).append((strike, rule))
-    for row in rows.values():
-        yield from _counted(row)
+            lanes.setdefault((failure.scope, failure.kind), []).append((strike, rule))
+    for lane in lanes.values():
+        yield from _counted(lane)
 
 
-def _counted(row: Iterable[tuple[Strike, Rule]]) -> Iterator[_Judged]:
+def _counted(lane: Iterable[tuple[Strike, Rule]]) -> Iterator[_Judged]:
     """Count failures of one kind: each is in a row with the one before if it was granted after that failed."""
     last: _Judged | None = None
     count = 0
-    for strike, rule in row:
+    for strike, rule in lane:
         if last is not None and strike.granted <= last.strike.place:
             count += strike.number - 1  # one more of the same
             yield _Judged(strike, rule, count)

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 # Above this a number is milliseconds: as seconds it would lie 31,000 years ahead (hermes-pool 5.3).
@@ -38,6 +39,7 @@ _LONGEST_TEXT: Final = 4000
 _LONGEST_WAIT: Final = 64
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DIGIT: Final = re.compile(r"\d")
 _PARTS: Final = re.compile(
     r"(\d{1,12}(?:\.\d{1,12})?)\s*"
     r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?=\d|[^a-z]|$)",
@@ -128,13 +130,15 @@ def _unit_s(unit: str) -> float:
 def spoken_wait(message: str) -> float | None:
     """Return the seconds a provider's sentence asks to wait, in whatever words, or None."""
     message = " ".join(message[:_LONGEST_TEXT].split())
+    if not _DIGIT.search(message):
+        return None
     if wait := wait_in_message(message):
         return wait
     spoken = (duration(_trimmed(found[1])) for found in _SPOKEN_WAIT.finditer(message))
     fields = (
         _wait(found[2], is_ms=found[1].lower().endswith("ms")) for found in _SPOKEN_FIELD.finditer(message)
     )
-    return next((wait for wait in (*spoken, *fields) if wait), None)
+    return next((wait for wait in chain(spoken, fields) if wait), None)
 
 
 def _trimmed(span: str) -> str:
@@ -222,7 +226,7 @@ def _limits_end(fields: Mapping[str, Any], now: float) -> float | None:
     ends = (
         _moment(value, now)
         for name, value in fields.items()
-        if _LIMIT_RESET.fullmatch(name) and not _has_left(fields, name)
+        if "reset" in name and _LIMIT_RESET.fullmatch(name) and not _has_left(fields, name)
     )
     return max((end for end in ends if end is not None), default=None)
 
