@@ -43,8 +43,6 @@ class Rule:
 
     def wait(self, streak: int, *, is_sole: bool = False) -> float:
         """Return the seconds to wait after that many failures in a row, the first being 1."""
-        if not self.wait_s:
-            return 0.0
         grown = self.wait_s * self.grows ** min(streak - 1, 64)
         return min(grown, self.cap_s, self.sole_cap_s if is_sole else math.inf, LONGEST_WAIT_S)
 
