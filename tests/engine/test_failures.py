@@ -95,6 +95,7 @@ def test_without_a_body_the_status_decides(code: int | None, expected: FailureKi
         (400, None, "Request rate increased too quickly", RATE),
         (None, "ThrottlingException", None, RATE),
         (None, None, "Error: something else", UNKNOWN),
+        (None, None, "context window limit exceeded", UNKNOWN),
     ],
 )
 def test_the_body_beats_the_status(

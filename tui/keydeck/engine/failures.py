@@ -82,6 +82,8 @@ _COMES_BACK: Final = (
     *("try again", "retry", "resets at", "reset at", "resets in", "reset in", "wait"),
     *("requests remaining", "periodic", "window", "per minute", "perminute", "per day", "perday"),
 )
+# A limit of the model, not of the key.
+_TOO_LONG: Final = ("context", "max_tokens", "token limit")
 _PAGE: Final = ("<!doctype html", "<html", "<head>")
 _TOO_FAST: Final = (
     *("rate limit", "rate_limit", "ratelimit", "too many requests", "throttled", "throttling"),
@@ -182,9 +184,15 @@ _SIGNS: Final = (
         FailureKind.USAGE_LIMIT,
         (*_WINDOW, "quota", "limit exceeded"),
         also=_COMES_BACK,
+        unless=_TOO_LONG,
         codes=_codes(_NONE, 402),
     ),
-    _Sign(FailureKind.BILLING, (*_WINDOW, "quota", "limit exceeded"), codes=_codes(_NONE, 402)),
+    _Sign(
+        FailureKind.BILLING,
+        (*_WINDOW, "quota", "limit exceeded"),
+        unless=_TOO_LONG,
+        codes=_codes(_NONE, 402),
+    ),
     _Sign(
         FailureKind.RATE_LIMIT,
         ("resource_exhausted", "try again in"),
