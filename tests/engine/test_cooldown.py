@@ -277,6 +277,15 @@ def test_a_reset_ends_everything_older_and_only_something_newer_benches_again() 
     assert left(failed(cleared, a_failure(), (1, 310), (1, 400))) == 60
 
 
+def test_who_knew_the_journal_up_to_a_line_did_not_know_the_line() -> None:
+    """A grant at the place of a reset is older than the reset, one at the place of a failure proves nothing of it."""
+    cleared = reset(FREE, (1, 300))
+    assert failed(cleared, a_failure(), (1, 300), (1, 400)) == cleared
+    benches = after(a_failure())
+    assert succeeded(benches, (1, 100), (1, 200)).strikes == benches.strikes
+    assert succeeded(benches, (1, 101), (1, 200)).strikes == ()
+
+
 def test_a_new_secret_starts_clean() -> None:
     """FS-06: what another secret did is not its fault; what is known of no secret stays."""
     benches = after(a_failure(KEY, key="old"), a_failure(KEY, key="old"), a_failure())
