@@ -23,6 +23,7 @@ from keydeck.engine.cooldown import (
     Failure,
     aged,
     failed,
+    filed_failure,
     model_scope,
     models_out,
     new_secret,
@@ -41,7 +42,7 @@ from keydeck.engine.cooldown_policy import (
     Rotates,
     Rule,
 )
-from keydeck.engine.events import Position
+from keydeck.engine.events import Position, Status
 from keydeck.engine.failures import FailureKind
 from keydeck.engine.reset_times import LONGEST_TOLD_S
 
@@ -146,7 +147,42 @@ def test_a_failure_that_another_program_filed_says_so() -> None:
     """Whatever its end: we did not see the answer ourselves."""
     for told in (None, 30):
         held = standing(after(a_failure(is_filed=True, told=told)))
-        assert (held.until, held.evidence) == (NOW + (told or 60), Evidence.FILE)
+        assert (held.until, held.evidence) == (NOW + (told or HOUR), Evidence.FILE)
+
+
+def test_what_another_program_filed_keeps_its_rule_for_the_length() -> None:
+    """Five minutes after a 401, an hour after anything else, the end it named, and no row of failures (hermes-pool 5.1)."""
+    for kind, code, wait in ((KEY, 401, 300), (RATE, 429, HOUR), (FailureKind.PROVIDER, 503, HOUR)):
+        filed = a_failure(kind, code=code, is_filed=True)
+        held = standing(after(filed, replace(filed, at=NOW + 400)), is_sole=True)
+        assert (held.until, held.is_terminal, held.streak) == (NOW + 400 + wait, False, 1)
+    assert standing(after(a_failure(is_filed=True, told=15 * DAY))).until == NOW + HOUR
+    ours = after(a_failure(KEY, is_filed=True), a_failure(KEY, at=400))
+    assert not standing(ours).is_terminal
+
+
+def test_the_operators_word_holds_for_what_another_program_filed() -> None:
+    """Zero is no bench, whoever wrote it down."""
+    filed = after(a_failure(is_filed=True))
+    assert standing(filed, policy(s429=0.0)).until is None
+    assert left(filed, policy(s429=7.0)) == 7
+
+
+def test_what_a_row_says_is_read_as_a_failure() -> None:
+    """Dead, or benched with a time at all; a row without either benches nobody (FS-16)."""
+    known = Status("exhausted", NOW, 429, "r", "m", NOW + 5)
+    assert filed_failure(known) == a_failure(is_filed=True, told=5)
+    assert filed_failure(known._replace(at=None)) == a_failure(is_filed=True, at=5, told=5)
+    assert filed_failure(Status("exhausted", None, 429)) is None
+    assert filed_failure(Status()) is None
+    assert standing(after(must(filed_failure(Status("dead", None, 401))))).is_terminal
+    revoked = must(filed_failure(Status("exhausted", NOW, 403, "token_revoked")))
+    assert not standing(after(revoked)).is_terminal
+
+
+def must(failure: Failure | None) -> Failure:
+    assert failure is not None
+    return failure
 
 
 def test_a_bench_without_any_time_is_over() -> None:
@@ -555,7 +591,7 @@ def test_never_early(happened: list[Happened], failure: Failure, rules: Policy, 
     benches = failed(folded(happened), failure, LATER, LATER)
     held = standing(benches, rules, model="M1", chance=chance)
     rule = rules.rule(failure.kind, failure.code)
-    assume(rule.wait_s and not held.is_terminal)
+    assume(rule.wait_s and not held.is_terminal and not failure.is_filed)
     is_sane = failure.told is not None and 0 < failure.told - failure.at <= LONGEST_TOLD_S
     least = failure.told if is_sane else failure.at + rule.wait_s
     assert held.until is not None
@@ -568,7 +604,7 @@ def test_a_streak_grows_by_no_attempt_from_before_the_bench(
     kind: Failure, late: list[tuple[Failure, int]], number: int
 ) -> None:
     """However many there were, and after however many in a row."""
-    like = replace(kind, kind=BILLING, code=402, scope=ROW, told=None, at=NOW)
+    like = replace(kind, kind=BILLING, code=402, scope=ROW, told=None, at=NOW, is_filed=False)
     benches = after(*(replace(like, at=NOW + 60 * each) for each in range(number)))
     for each, (failure, ago) in enumerate(late):
         same = replace(failure, kind=BILLING, code=402, scope=ROW)

@@ -18,7 +18,6 @@ from keydeck.engine.credential import STATUS_FIELDS, borrowed_form, is_owned
 from keydeck.engine.errors import TargetError
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.reset_times import parse_time, wait_in_message
-from keydeck.engine.state import is_terminal
 from keydeck.engine.targets import resolve_target
 
 pytestmark = pytest.mark.interop
@@ -144,8 +143,12 @@ def test_the_same_failures_are_final(hermes: Hermes, home: Path) -> None:
         key, context = f"sk-test-{place:06d}-secret", {"reason": reason, "reset_at": NOW * 2}
         hermes.ask("mark", name="openrouter", code=code, key=key, context=context)
     marked = [row["last_status"] for row in load(home)["credential_pool"]["openrouter"]]
-    assert marked == ["dead" if is_terminal(*case) else "exhausted" for case in cases]
+    assert marked == ["dead" if _is_final(*case) else "exhausted" for case in cases]
     assert marked.count("dead") == len(TERMINAL) + 1
+
+
+def _is_final(code: int | None, reason: str | None) -> bool:
+    return code == 401 and (reason or "").strip().lower() in TERMINAL
 
 
 CONTEXTS: tuple[Any, ...] = (

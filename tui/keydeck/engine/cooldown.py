@@ -13,10 +13,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from keydeck.engine.cooldown_policy import DEFAULT_POLICY, LONGEST_WAIT_S, Policy, Rule
-from keydeck.engine.events import START, Position
-from keydeck.engine.failures import FailureKind
-from keydeck.engine.reset_times import jittered, sane
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, LONGEST_WAIT_S, Policy, Rule, filed_wait
+from keydeck.engine.events import START, Position, Status
+from keydeck.engine.failures import FailureKind, classify
+from keydeck.engine.reset_times import LONGEST_TOLD_S, jittered, sane
 
 NEVER: Final[Position] = (-1, -1)
 ROW: Final = "row"
@@ -85,6 +85,22 @@ class Benches:
 
 
 FREE: Final = Benches()
+
+
+def filed_failure(status: Status) -> Failure | None:
+    """Return what another program wrote into the status fields of a row; None where it benches nobody.
+
+    A bench without any time is over: hermes hands such a row out, and an endless bench helps nobody (FS-16).
+    """
+    if status.status == "dead":
+        return Failure(FailureKind.REVOKED, status.at or 0.0, status.code, is_filed=True)
+    at = status.until if status.at is None or status.at <= 0 else status.at
+    if status.status != "exhausted" or at is None:
+        return None
+    kind = classify(status.code, status.reason, status.message, is_login=False)
+    if kind is FailureKind.REVOKED:  # who wrote it does not call it dead
+        kind = FailureKind.LOGIN_REFUSED
+    return Failure(kind, at, status.code, status.until, is_filed=True)
 
 
 # --- what happens ------------------------------------------------------------------------------------------
@@ -167,7 +183,7 @@ def _bounded(strikes: list[Strike], newest: Failure) -> tuple[Strike, ...]:
 
 
 def _lane(failure: Failure) -> tuple[object, ...]:
-    return failure.scope, failure.kind, sane(failure.told, failure.at) is None
+    return failure.scope, failure.kind, failure.is_filed, sane(failure.told, failure.at) is None
 
 
 def _twin(strike: Strike, lane: list[Strike]) -> Strike | None:
@@ -304,8 +320,12 @@ def _judged(
     lanes: dict[tuple[str, str], list[tuple[Strike, Rule]]] = {}
     for strike in benches.strikes:
         failure = strike.failure
-        if failure.scope in scopes:
-            rule = policy.rule(failure.kind, failure.code, provider, row_id)
+        if failure.scope not in scopes:
+            continue
+        rule = policy.rule(failure.kind, failure.code, provider, row_id)
+        if failure.is_filed:  # who wrote it never tells of a success: nobody knows of a row of them
+            yield _Judged(strike, rule, 1)
+        else:
             lanes.setdefault((failure.scope, failure.kind), []).append((strike, rule))
     for lane in lanes.values():
         yield from _counted(lane)
@@ -339,6 +359,8 @@ def _is_quiet(last: _Judged, now: float) -> bool:
 def _end(judged: _Judged, *, is_sole: bool, chance: float) -> Standing | None:
     strike, rule, count = judged.strike, judged.rule, judged.streak
     failure = strike.failure
+    if failure.is_filed and not rule.line:
+        return _filed(judged)
     if not rule.wait_s:
         return None
     told = sane(failure.told, failure.at)
@@ -352,6 +374,23 @@ def _end(judged: _Judged, *, is_sole: bool, chance: float) -> Standing | None:
         strike=strike,
         streak=count,
         rule=rule,
+    )
+
+
+def _filed(judged: _Judged) -> Standing:
+    """Keep another program's rule for how long: both call the same rows usable (hermes-pool 5.1)."""
+    failure = judged.strike.failure
+    is_terminal = failure.kind == FailureKind.REVOKED
+    told = failure.told
+    if told is None or told - failure.at > LONGEST_TOLD_S:  # a date that far concerns the bill (FS-29)
+        told = failure.at + filed_wait(failure.code)
+    return Standing(
+        until=None if is_terminal else told,
+        is_terminal=is_terminal,
+        evidence=Evidence.FILE,
+        strike=judged.strike,
+        streak=1,
+        rule=judged.rule,
     )
 
 

@@ -49,6 +49,7 @@ class Rule:
 
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
+_UNAUTHORIZED: Final = 401
 
 TABLE: Final[Mapping[str, Rule]] = MappingProxyType(
     {
@@ -127,6 +128,11 @@ class Policy:
 
 
 DEFAULT_POLICY: Final = Policy()
+
+
+def filed_wait(code: int | None) -> float:
+    """Return how many seconds hermes benches for a status when no end was named (hermes-pool 5.1)."""
+    return 5 * _MINUTE if code == _UNAUTHORIZED else _HOUR
 
 
 def _is_usual(kind: str, code: int | None) -> bool:

@@ -16,6 +16,7 @@ from keydeck.engine.config import Config, custom_pool_key_for
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import ConfigError, Refused, StoreError
 from keydeck.engine.events import START, Failed, Position, Succeeded
+from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.flusher import follow_forks
 from keydeck.engine.home import Home, Surroundings, locate_home
 from keydeck.engine.known import as_known, groups, known_rows
@@ -25,7 +26,6 @@ from keydeck.engine.redact import visible
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
-from keydeck.engine.state import is_terminal
 from keydeck.engine.strategies import GO_ON, picker
 
 if TYPE_CHECKING:
@@ -386,10 +386,11 @@ class CredentialPool:
         row = self._ready.rows[place]
         reason, message = (self._harmless(context.get(name)) for name in ("reason", "message"))
         secret = row.live_secret
+        kind = classify(code, reason, message, is_login=row.auth_type == "oauth")
         return Failed(
             ids=self._ids_with(row),
             provider=self.provider,
-            status="dead" if is_terminal(code, reason) else "exhausted",
+            status="dead" if kind is FailureKind.REVOKED else "exhausted",
             code=code,
             reason=reason,
             message=message,
