@@ -9,7 +9,17 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from keydeck.engine.cooldown import CLEAR, FREE, Evidence, Standing, failed, filed_failure, standing
+from keydeck.engine.cooldown import (
+    CLEAR,
+    FREE,
+    Benches,
+    Evidence,
+    Standing,
+    failed,
+    filed_failure,
+    standing,
+)
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row
 from keydeck.engine.events import START, Status
 from keydeck.engine.tokens import token_expires_at
@@ -162,11 +172,19 @@ def standing_of(row: Credential) -> Standing:
     return filed_standing(Status(*(getattr(row, name) for name in STATUS_FIELDS)))
 
 
-@lru_cache(maxsize=4096)
-def filed_standing(status: Status) -> Standing:
+def filed_standing(
+    status: Status, policy: Policy = DEFAULT_POLICY, provider: str = "", row_id: str = ""
+) -> Standing:
     """Return how a row stands of which nothing is known but what another program wrote into it."""
+    benches = _filed_benches(status)
+    return standing(benches, policy, provider, row_id) if benches.strikes else CLEAR
+
+
+@lru_cache(maxsize=4096)
+def _filed_benches(status: Status) -> Benches:
     failure = filed_failure(status)
-    return standing(failed(FREE, failure, START, START)) if failure else CLEAR
+    words = (status.reason, status.message) if status.reason or status.message else None
+    return failed(FREE, failure, START, START, words) if failure else FREE
 
 
 def bench_end(row: Credential) -> float | None:

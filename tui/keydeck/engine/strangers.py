@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keydeck.engine.checkpoint import SECTION
+from keydeck.engine.cooldown import standing, status_of
 from keydeck.engine.credential import row_fingerprint
 from keydeck.engine.events import Adopted, Event, Outside, Seen
 from keydeck.engine.ledger import Facts, Ledger
@@ -76,7 +77,7 @@ def _with_what_followed(seen: Seen, since: Facts | None) -> Seen:
     """Return a row of another home with what was told of it since it is here."""
     if since is None:
         return seen
-    status = since.bench.status if since.bench else seen.status
+    status = status_of(standing(since.benches)) if since.benches.strikes else seen.status
     return seen._replace(used=seen.used + since.used, status=status)
 
 
@@ -136,7 +137,7 @@ class _Judge:
         return bool(
             reads(STAMP_FIELD) == f"{STAMP}{self.filed.gen}"
             and reads("last_status") is None
-            and before.bench is None
+            and row.id not in self.left.status
             and reads("request_count") == before.used
             and reads("label") == before.label
             and reads("priority") == self._place_written(row, before)
@@ -165,7 +166,7 @@ class _Judge:
     # Each of these yields what is accepted, and the name of what is lost.
 
     def _health(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
-        wrote = before.bench.status if before.bench else CLEAN
+        wrote = self.left.status.get(row.id, CLEAN)
         if seen.status == wrote:
             return
         if seen.status.status:
@@ -176,7 +177,7 @@ class _Judge:
             else:
                 yield "cooldown" if wrote.status else "reset"
         elif current:
-            end = filed_standing(wrote).until
+            end = wrote.until if wrote.until is not None else filed_standing(wrote).until
             is_over = end is not None and end <= self.now
             yield _outside(row, "ended" if is_over else "cleared", past=wrote.at)
         else:
