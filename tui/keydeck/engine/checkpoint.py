@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
+from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone, without_past_pauses
 from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
+from keydeck.engine.parking import FOR_GOOD
 
 SECTION: Final = "keydeck"
 VERSION: Final = 1
@@ -124,8 +125,8 @@ def section_gen(document: Mapping[str, Any]) -> int:
 
 
 def pruned(ledger: Ledger, now: float) -> Ledger:
-    """Return the ledger without tombstones and writers so old that nobody can come back with them."""
-    kept = ledger.copy()
+    """Return the ledger without what time took: pauses that are over, tombstones and writers of long ago."""
+    kept = without_past_pauses(ledger, now)
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
@@ -172,10 +173,12 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
-        "z": True if facts.paused == float("inf") else facts.paused,
+        "z": None,
     }
     if facts.bench:
         form["b"] = [facts.bench.status, facts.bench.key, facts.bench.place]
+    if facts.paused is not None:
+        form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     kept = {name: value for name, value in form.items() if value is not None and value != 0}
     if facts.priority is not None:
         kept["o"] = facts.priority  # 0 is a priority
@@ -184,7 +187,8 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
 
 def _facts(form: dict[str, Any]) -> Facts:
     reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
-    bench, reset, used_at, paused = reads("b"), reads("r"), reads("u"), reads("z")
+    bench, reset, used_at = reads("b"), reads("r"), reads("u")
+    paused, paused_at = _pause(*form["z"]) if "z" in form else (None, 0.0)
     return Facts(
         used=reads("n", 0),
         used_at=_place(used_at) if used_at else START,
@@ -194,7 +198,8 @@ def _facts(form: dict[str, Any]) -> Facts:
         told_at=reads("t", 0.0),
         label=reads("l"),
         priority=reads("o"),
-        paused=float("inf") if paused is True else paused,
+        paused=paused,
+        paused_at=paused_at,
         extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 
@@ -202,6 +207,10 @@ def _facts(form: dict[str, Any]) -> Facts:
 def _bench(form: list[Any]) -> Bench:
     status, key, place = form
     return Bench(Status(*status), key, _place(place))
+
+
+def _pause(until: float | None, at: float) -> tuple[float, float]:
+    return FOR_GOOD if until is None else float(until), float(at)
 
 
 def _tomb(key: str | None, gen: int, at: float, label: str, facts: dict[str, Any]) -> Tombstone:

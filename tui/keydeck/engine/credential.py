@@ -184,6 +184,10 @@ class Credential:
     """False for a row that discovery offers and nobody has used yet."""
     inherited: bool = False
     """The root profile's row, seen from a named profile: read-only here."""
+    paused: float | None = None
+    """Until when the operator took it out, by the journal; infinity for good, and past when it is over."""
+    paused_at: float | None = None
+    """When that was."""
     unset: str | None = None
     """Why a row that only refers to its secret has none, for the operator."""
 

@@ -10,6 +10,7 @@ from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import Status
 from keydeck.engine.ledger import Facts
+from keydeck.engine.parking import is_parking, pause_of
 from keydeck.engine.secret import Secret
 
 _CLEAN: Final = Status()
@@ -26,7 +27,7 @@ def known_rows(provider: str, rows: Sequence[Row], facts_of: FactsOf) -> tuple[R
 def as_known(row: Credential, facts: Facts | None) -> Credential:
     """Return one row under what is known of it."""
     if facts is None:
-        return row
+        return _unparked(row)
     told: dict[str, Any] = {"request_count": max(facts.used, 0)}
     status = _status(row, facts)
     if status is not None:
@@ -35,8 +36,19 @@ def as_known(row: Credential, facts: Facts | None) -> Credential:
         told["label"] = facts.label
     if facts.priority is not None and row.provider != "anthropic":
         told["priority"] = facts.priority
+    if facts.paused is not None or row.paused is not None:
+        told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
     return replace(row, **changed) if changed else row
+
+
+def _unparked(row: Credential) -> Credential:
+    """Return a row of which nothing is told, paused if that is what its bench means."""
+    status = Status(*(getattr(row, name) for name in STATUS_FIELDS)) if row.last_error_reason else _CLEAN
+    if not is_parking(status):
+        return row
+    clean: dict[str, Any] = dict(zip(STATUS_FIELDS, _CLEAN, strict=True))
+    return replace(row, paused=pause_of(status), paused_at=status.at, **clean)
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:

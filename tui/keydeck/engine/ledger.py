@@ -33,6 +33,7 @@ from keydeck.engine.events import (
     Used,
     Written,
 )
+from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 
 NEVER: Final[Position] = (-1, -1)
 READER: Final = 1
@@ -67,7 +68,9 @@ class Facts(NamedTuple):
     label: str | None = None
     priority: float | None = None
     paused: float | None = None
-    """Until when the operator took it out; infinity for good."""
+    """Until when the operator took it out; infinity for good. One that is over says nothing any more."""
+    paused_at: float = 0.0
+    """When that was."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
@@ -134,6 +137,15 @@ class Ledger:
             self.rows[row_id] = rule(self.rows.get(row_id, FRESH), *arguments, **fields)
 
 
+def without_past_pauses(ledger: Ledger, now: float) -> Ledger:
+    """Return another ledger without the pauses that are over at `now` (epoch seconds)."""
+    kept = ledger.copy()
+    for row_id, facts in ledger.rows.items():
+        if facts.paused is not None and facts.paused <= now:
+            kept.rows[row_id] = facts._replace(paused=None, paused_at=0.0)
+    return kept
+
+
 def apply(ledger: Ledger, record: Record, place: Position) -> Ledger:
     """Return the ledger after a record that stands at `place`, and leave the one before as it is."""
     after = ledger.copy()
@@ -198,16 +210,16 @@ def _restored(ledger: Ledger, event: Restored, at: float, place: Position) -> It
     return event.rows
 
 
-def _paused(ledger: Ledger, event: Paused, _at: float, _place: Position) -> Iterable[str]:
-    until = float("inf") if event.until is None else event.until
+def _paused(ledger: Ledger, event: Paused, at: float, _place: Position) -> Iterable[str]:
+    until = FOR_GOOD if event.until is None else event.until
     for row_id in event.ids:
-        ledger.change(row_id, Facts._replace, paused=until)
+        ledger.change(row_id, Facts._replace, paused=until, paused_at=at)
     return event.ids
 
 
 def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> Iterable[str]:
     for row_id in event.ids:
-        ledger.change(row_id, Facts._replace, paused=None)
+        ledger.change(row_id, Facts._replace, paused=None, paused_at=0.0)
     return event.ids
 
 
@@ -259,6 +271,10 @@ def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
     """Take another program's bench."""
     if not status.status:
         return facts
+    if is_parking(
+        status
+    ):  # another home's, or one whose journal is gone: the pause under it is known no more
+        return facts._replace(paused=pause_of(status), paused_at=status.at or 0.0)
     return facts._replace(bench=Bench(status, place=place), told_at=max(facts.told_at, status.at or 0.0))
 
 

@@ -9,9 +9,11 @@ from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from keydeck.engine.credential import STATUS_FIELDS
-from keydeck.engine.events import Seen
+from keydeck.engine.events import Seen, Status
 from keydeck.engine.ledger import Facts, Ledger
+from keydeck.engine.parking import parking
 from keydeck.engine.raw_rows import CLEAN, RawRow, raw_rows, seen_of
+from keydeck.engine.state import end_of
 
 STAMP_FIELD: Final = "agent_key_id"
 """A field that hermes keeps and uses for nous alone."""
@@ -36,6 +38,23 @@ def project(document: dict[str, Any], ledger: Ledger, *, spared: Container[str] 
             row.raw.update(wanted)
             changed = True
     return changed
+
+
+def written_status(facts: Facts) -> Status:
+    """Return the status that a row with these facts has in auth.json, whatever the time."""
+    status = facts.bench.status if facts.bench else CLEAN
+    # hermes leaves a dead row alone anyway. Of any other it learns one end: when both pause and bench are over.
+    if facts.paused is None or status.status == "dead":
+        return status
+    return parking(facts.paused_at, max(facts.paused, end_of(status) or 0.0))
+
+
+def unpark(document: Mapping[str, Any], ledger: Ledger) -> None:
+    """Write into paused rows what is known of them besides: who acts on a row means that."""
+    for row in raw_rows(document):
+        facts = ledger.rows.get(row.id)
+        if facts is not None and facts.paused is not None:
+            row.raw.update(zip(STATUS_FIELDS, facts.bench.status if facts.bench else CLEAN, strict=True))
 
 
 def stamp(document: Mapping[str, Any], gen: int) -> None:
@@ -63,7 +82,7 @@ def _bury(document: Mapping[str, Any], ledger: Ledger) -> bool:
 
 def _wanted(row: RawRow, facts: Facts, *, order: bool) -> dict[str, Any]:
     """Return the fields that say something else than is known."""
-    seen, status = seen_of(row.raw), facts.bench.status if facts.bench else CLEAN
+    seen, status = seen_of(row.raw), written_status(facts)
     wanted: dict[str, Any] = {}
     if seen.used != facts.used:
         wanted["request_count"] = facts.used

@@ -5,6 +5,7 @@ The rules are hermes' own (hermes-pool 5.1, 5.4), so that both programs call the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -47,7 +48,7 @@ class Health:
     kind: HealthKind
     since: float | None = None
     until: float | None = None
-    """When the bench ends; set only while cooling."""
+    """When the bench ends, or a pause that does; set only while cooling or paused."""
     why: str | None = None
     """What keeps the row out, in the operator's words, where a code alone does not say it."""
 
@@ -88,8 +89,8 @@ class PoolState:
 
     @property
     def next_ready_at(self) -> float | None:
-        """When the next cooling row is back; None if none is cooling."""
-        ends = [state.health.until for state in self.rows if state.health.until is not None]
+        """When the next row is back that cools or is paused for a time; None if there is none."""
+        ends = [end for state in self.rows if (end := free_at(state)) is not None]
         return min(ends, default=None)
 
     def count(self, kind: HealthKind) -> int:
@@ -134,6 +135,15 @@ def row_state(row: Row, now: float) -> RowState:
     return RowState(row, _health(row, now, ends), ends)
 
 
+def free_at(state: RowState) -> float | None:
+    """Return when the clock alone lets a row that is out work again; None for never, or where it is not out."""
+    end, row = state.health.until, state.row
+    if end is None or state.health.kind is not HealthKind.PAUSED:
+        return end
+    after = row_state(row, end).health  # what the pause hides may last longer
+    return end if after.is_usable else after.until
+
+
 def changes_at(state: RowState) -> float | None:
     """Return when the clock alone gives a row another state; None for never."""
     if state.health.until is not None:
@@ -149,6 +159,9 @@ def pool_state(provider: str, rows: Sequence[Row], now: float) -> PoolState:
 
 
 def _health(row: Credential, now: float, token_ends: float | None) -> Health:
+    if row.paused is not None and now < row.paused:
+        until = row.paused if math.isfinite(row.paused) else None
+        return Health(HealthKind.PAUSED, since=row.paused_at, until=until)
     if row.last_status == "dead":
         why = "the provider rejected it"
         return Health(HealthKind.NEEDS_LOGIN, since=row.last_status_at, why=why)
