@@ -17,8 +17,9 @@ from keydeck.engine.cooldown_form import benches_form, read_benches
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone
+from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, without_past_pauses
 from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
+from keydeck.engine.parking import FOR_GOOD
 
 SECTION: Final = "keydeck"
 VERSION: Final = 1
@@ -127,11 +128,11 @@ def section_gen(document: Mapping[str, Any]) -> int:
 
 
 def pruned(ledger: Ledger, now: float) -> Ledger:
-    """Return the ledger without what is so old that nobody can come back with it, and nobody benches for it."""
-    kept = ledger.copy()
+    """Return the ledger without what time took: pauses that are over, benches, tombstones and writers of long ago."""
+    kept = without_past_pauses(ledger, now)
     for name, facts in ledger.rows.items():
         if facts.benches.strikes and (left := aged(facts.benches, now)) is not facts.benches:
-            kept.rows[name] = facts._replace(benches=left)
+            kept.rows[name] = kept.rows[name]._replace(benches=left)
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
@@ -176,8 +177,10 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
-        "z": True if facts.paused == float("inf") else facts.paused,
+        "z": None,
     }
+    if facts.paused is not None:
+        form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     kept = {name: value for name, value in form.items() if value}
     if facts.priority is not None:
         kept["o"] = facts.priority  # 0 is a priority
@@ -186,7 +189,8 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
 
 def _facts(form: dict[str, Any]) -> Facts:
     reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
-    benches, used_at, paused = reads("k"), reads("u"), reads("z")
+    benches, used_at = reads("k"), reads("u")
+    paused, paused_at = _pause(*form["z"]) if "z" in form else (None, 0.0)
     return Facts(
         used=reads("n", 0),
         used_at=_place(used_at) if used_at else START,
@@ -194,7 +198,8 @@ def _facts(form: dict[str, Any]) -> Facts:
         told_at=reads("t", 0.0),
         label=reads("l"),
         priority=reads("o"),
-        paused=float("inf") if paused is True else paused,
+        paused=paused,
+        paused_at=paused_at,
         extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 
@@ -218,6 +223,10 @@ def _one_bench(bench: list[Any] | None, streak: int, reset: Any) -> Benches:
     )
     words = (status.reason, status.message) if status.reason or status.message else None
     return Benches((Strike(failure, place, place, max(streak, 1), words),), mark)
+
+
+def _pause(until: float | None, at: float) -> tuple[float, float]:
+    return FOR_GOOD if until is None else float(until), float(at)
 
 
 def _tomb(key: str | None, gen: int, at: float, label: str, facts: dict[str, Any]) -> Tombstone:

@@ -20,6 +20,7 @@ from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import Status
 from keydeck.engine.ledger import Facts
+from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 from keydeck.engine.secret import Secret
 from keydeck.engine.state import filed_standing, standing_of
 
@@ -54,7 +55,7 @@ def as_known(
     """
     if facts is None:
         return _as_filed(row, policy)
-    told: dict[str, Any] = {"request_count": max(facts.used, 0), "paused": facts.paused}
+    told: dict[str, Any] = {"request_count": max(facts.used, 0)}
     benches = facts.benches
     if not benches.strikes:
         told["standing"], told["limits"] = None, {}
@@ -69,18 +70,21 @@ def as_known(
         told["label"] = facts.label
     if facts.priority is not None and row.provider != "anthropic":
         told["priority"] = facts.priority
+    if facts.paused is not None or row.paused is not None:
+        told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
     return replace(row, **changed) if changed else row
 
 
 def _as_filed(row: Credential, policy: Policy) -> Credential:
-    """Return a row of which nothing is known but what another program wrote into it."""
+    """Return a row of which nothing is known but what is written in it, paused if that is what its bench means."""
     if row.last_status not in _OUT:
         return row
-    held = filed_standing(
-        Status(*(getattr(row, name) for name in STATUS_FIELDS)), policy, row.provider, row.id
-    )
-    return replace(row, standing=held)
+    status = Status(*(getattr(row, name) for name in STATUS_FIELDS))
+    if is_parking(status):
+        clean: dict[str, Any] = dict(zip(STATUS_FIELDS, _CLEAN, strict=True))
+        return replace(row, paused=pause_of(status), paused_at=status.at, **clean)
+    return replace(row, standing=filed_standing(status, policy, row.provider, row.id))
 
 
 def _of_present_secret(row: Credential, benches: Benches) -> Benches:
@@ -117,7 +121,7 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
 
 
 def _could_serve(row: Credential) -> bool:
-    return row.paused != float("inf") and not standing_of(row).is_terminal
+    return row.paused != FOR_GOOD and not standing_of(row).is_terminal
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:

@@ -44,6 +44,7 @@ from keydeck.engine.events import (
     Written,
 )
 from keydeck.engine.failures import FailureKind, classify
+from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 
 READER: Final = 2
 """The version of this fold; a journal that asks for more is read, and never summed up in a checkpoint."""
@@ -62,7 +63,9 @@ class Facts(NamedTuple):
     label: str | None = None
     priority: float | None = None
     paused: float | None = None
-    """Until when the operator took it out; infinity for good."""
+    """Until when the operator took it out; infinity for good. One that is over says nothing any more."""
+    paused_at: float = 0.0
+    """When that was."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
@@ -127,6 +130,15 @@ class Ledger:
             self.tombs[row_id] = replace(tomb, facts=rule(tomb.facts, *arguments, **fields))
         else:
             self.rows[row_id] = rule(self.rows.get(row_id, FRESH), *arguments, **fields)
+
+
+def without_past_pauses(ledger: Ledger, now: float) -> Ledger:
+    """Return another ledger without the pauses that are over at `now` (epoch seconds)."""
+    kept = ledger.copy()
+    for row_id, facts in ledger.rows.items():
+        if facts.paused is not None and facts.paused <= now:
+            kept.rows[row_id] = facts._replace(paused=None, paused_at=0.0)
+    return kept
 
 
 def apply(ledger: Ledger, record: Record, place: Position) -> Ledger:
@@ -216,16 +228,16 @@ def _as_before(facts: Facts, status: Status, at: float, place: Position) -> Fact
     return facts._replace(benches=benches, told_at=at)
 
 
-def _paused(ledger: Ledger, event: Paused, _at: float, _place: Position) -> Iterable[str]:
-    until = float("inf") if event.until is None else event.until
+def _paused(ledger: Ledger, event: Paused, at: float, _place: Position) -> Iterable[str]:
+    until = FOR_GOOD if event.until is None else event.until
     for row_id in event.ids:
-        ledger.change(row_id, Facts._replace, paused=until)
+        ledger.change(row_id, Facts._replace, paused=until, paused_at=at)
     return event.ids
 
 
 def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> Iterable[str]:
     for row_id in event.ids:
-        ledger.change(row_id, Facts._replace, paused=None)
+        ledger.change(row_id, Facts._replace, paused=None, paused_at=0.0)
     return event.ids
 
 
@@ -275,6 +287,8 @@ def met(facts: Facts, seen: Seen, place: Position) -> Facts:
 
 def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
     """Take another program's bench."""
+    if is_parking(status):  # another home's, or one whose journal is gone: the pause is all that is known
+        return facts._replace(paused=pause_of(status), paused_at=status.at or 0.0)
     failure = filed_failure(status)
     if failure is None:
         return facts

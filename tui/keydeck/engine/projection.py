@@ -14,8 +14,10 @@ from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.events import Seen, Status
 from keydeck.engine.ledger import FRESH, Facts, Ledger
+from keydeck.engine.parking import FOR_GOOD, parking
 from keydeck.engine.raw_rows import CLEAN, RawRow, raw_rows, seen_of
 from keydeck.engine.secret import fingerprint
+from keydeck.engine.state import end_of
 
 STAMP_FIELD: Final = "agent_key_id"
 """A field that hermes keeps and uses for nous alone."""
@@ -52,11 +54,22 @@ def project(
         facts = ledger.rows.get(row.id)
         if facts is None:
             continue
-        status = _status(row, facts, terms.policy, is_sole=row.id in alone)
+        status = _parked(_status(row, facts, terms.policy, is_sole=row.id in alone), facts)
         if wanted := _wanted(row, facts, status, terms.now, order=row.pool_key not in spared):
             row.raw.update(wanted)
             changed = True
     return changed
+
+
+def unpark(document: Mapping[str, Any], ledger: Ledger, terms: Terms) -> None:
+    """Write into paused rows what is known of them besides: who acts on a row means that."""
+    rows = list(raw_rows(document))
+    alone = _soles(rows, ledger, terms.policy)
+    for row in rows:
+        facts = ledger.rows.get(row.id)
+        if facts is not None and facts.paused is not None:
+            status = _status(row, facts, terms.policy, is_sole=row.id in alone)
+            row.raw.update(zip(STATUS_FIELDS, status, strict=True))
 
 
 def stamp(document: Mapping[str, Any], gen: int) -> None:
@@ -90,6 +103,14 @@ def _status(row: RawRow, facts: Facts, policy: Policy, *, is_sole: bool) -> Stat
     return status_of(standing(benches, policy, row.provider, row.id, is_sole=is_sole))
 
 
+def _parked(status: Status, facts: Facts) -> Status:
+    """Return the status that a row has in auth.json while it is paused, and whatever the time."""
+    # hermes leaves a dead row alone anyway. Of any other it learns one end: when both pause and bench are over.
+    if facts.paused is None or status.status == "dead":
+        return status
+    return parking(facts.paused_at, max(facts.paused, end_of(status) or 0.0))
+
+
 def _of_present_secret(row: RawRow, benches: Benches) -> Benches:
     """Leave out what another key did (FS-06); a borrowed key is not in the file, a login's changes all the time."""
     token = row.raw.get("access_token")
@@ -111,7 +132,7 @@ def _soles(rows: list[RawRow], ledger: Ledger, policy: Policy) -> frozenset[str]
 
 def _could_serve(row: RawRow, facts: Facts, policy: Policy) -> bool:
     is_dead = _status(row, facts, policy, is_sole=False).status == "dead"
-    return facts.paused != float("inf") and not is_dead
+    return facts.paused != FOR_GOOD and not is_dead
 
 
 def _wanted(row: RawRow, facts: Facts, status: Status, now: float, *, order: bool) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.cooldown import Standing
@@ -117,12 +119,33 @@ class Ready:
     def _state(self, place: int, now: float, ticks: float) -> RowState:
         """Return a row's state, and note when the clock will give it another."""
         row = self.rows[place]
+        if row.paused is not None and (paused := self._paused(place, now, ticks)):
+            return paused
+        row = self.rows[place]
         state = row_state(row, now)
         if (held := standing_of(row)).until is not None and state.health.kind is not HealthKind.PAUSED:
             return self._by_wait(row, held, state, now, ticks)
         if (due := changes_at(state)) is not None:
             heapq.heappush(self._turns, (ticks + (due - now), place))
         return state
+
+    def _paused(self, place: int, now: float, ticks: float) -> RowState | None:
+        """Return the state of a row whose pause goes on; one whose time is up is as if it had never been paused."""
+        row = self.rows[place]
+        end = row.paused or 0.0
+        state = row_state(row, min(now, math.nextafter(end, 0.0)))
+        if not math.isfinite(end):
+            return state
+        which, name = (row.paused_at, end), f"pause of {row.id}"
+        if self.waits.get(name, (None,))[0] != which:
+            left = end - now if row.paused_at is None else min(end - now, end - row.paused_at)
+            self.waits[name] = (which, end, ticks + left)
+        due = self.waits[name][2]
+        if ticks < due:
+            heapq.heappush(self._turns, (due, place))
+            return state
+        self.rows[place] = replace(row, paused=None, paused_at=None)
+        return None
 
     def _by_wait(
         self, row: Credential, held: Standing, state: RowState, now: float, ticks: float

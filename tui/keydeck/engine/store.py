@@ -81,6 +81,9 @@ class Transaction(Protocol):
             TargetError: the row is gone.
         """
 
+    def tell(self, event: Event) -> None:
+        """Tell an event together with what is written."""
+
     def suppress(self, pool_key: str, source: str) -> None:
         """Remember that the operator does not want this source (hermes-pool 1.7)."""
 

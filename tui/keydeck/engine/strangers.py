@@ -13,14 +13,15 @@ from typing import Any
 from keydeck.engine.checkpoint import SECTION
 from keydeck.engine.cooldown import standing, status_of
 from keydeck.engine.credential import row_fingerprint
-from keydeck.engine.events import Adopted, Event, Outside, Seen
+from keydeck.engine.events import Adopted, Event, Outside, Seen, Status
 from keydeck.engine.ledger import Facts, Ledger
 from keydeck.engine.left import Left, read_left
 from keydeck.engine.memory import LOST, Memory
+from keydeck.engine.parking import is_parking
 from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED
 from keydeck.engine.raw_rows import CLEAN, RawRow, is_login, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
-from keydeck.engine.state import filed_standing
+from keydeck.engine.state import end_of
 
 
 def outside_events(
@@ -169,7 +170,11 @@ class _Judge:
         wrote = self.left.status.get(row.id, CLEAN)
         if seen.status == wrote:
             return
-        if seen.status.status:
+        if is_parking(seen.status):  # from before a resume, or another pause
+            yield "resume" if before.paused is None else "pause"
+        elif is_parking(wrote) and not seen.status.status:
+            yield from self._freed(row, before, current)
+        elif seen.status.status:
             is_newer = (seen.status.at or 0.0) > before.told_at
             if current or is_newer:
                 past = before.told_at if current else None
@@ -177,11 +182,21 @@ class _Judge:
             else:
                 yield "cooldown" if wrote.status else "reset"
         elif current:
-            end = wrote.until if wrote.until is not None else filed_standing(wrote).until
-            is_over = end is not None and end <= self.now
-            yield _outside(row, "ended" if is_over else "cleared", past=wrote.at)
+            yield self._ended(row, wrote)
         else:
             yield "cooldown"
+
+    def _freed(self, row: RawRow, before: Facts, current: bool) -> Iterator[Outside | str]:
+        """Judge a paused row that is free in the file. A reset of hermes ends the bench under the pause, no more."""
+        if before.paused is not None and before.paused > self.now:
+            yield "pause"
+        if current and before.benches.strikes:
+            yield self._ended(row, status_of(standing(before.benches)))
+
+    def _ended(self, row: RawRow, bench: Status) -> Outside:
+        end = end_of(bench)
+        is_over = end is not None and end <= self.now
+        return _outside(row, "ended" if is_over else "cleared", past=bench.at)
 
     def _uses(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
         if current and seen.used > before.used:

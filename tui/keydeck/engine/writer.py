@@ -36,9 +36,9 @@ from keydeck.engine.errors import LockBusy, StoreError
 from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Status, Used, Written
 from keydeck.engine.files import Disk, make_dir, write_whole
 from keydeck.engine.history import prune
-from keydeck.engine.ledger import READER, Ledger
+from keydeck.engine.ledger import READER, Ledger, without_past_pauses
 from keydeck.engine.left import NOTHING_LEFT, Keys, Left, read_left
-from keydeck.engine.projection import Terms, is_out_of_place, project, stamp
+from keydeck.engine.projection import Terms, is_out_of_place, project, stamp, unpark
 from keydeck.engine.raw_rows import RawRow, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
 from keydeck.engine.standing import Standing
@@ -125,7 +125,7 @@ class Writer:
             changes = DocumentTransaction(work.document, exists=work.exists, retired=retired)
             yield changes
             if changes.dirty:
-                work.events += act_events(work.before, work.document, work.next_gen)
+                work.events += [*act_events(work.before, work.document, work.next_gen), *changes.told]
                 if work.is_newers:
                     self._write_rows(work)
                 else:
@@ -216,7 +216,7 @@ class Writer:
             now=now,
             memory=self._standing.memory,
         )
-        after = work.ledger.copy()
+        after = without_past_pauses(work.ledger, now)
         for event in work.events:
             after.enact(event, now, after.position)
         if 0 <= now - work.left.ordered_at < ORDER_EVERY_S:
@@ -224,6 +224,7 @@ class Writer:
         # An act sees benches that are over, too: a reset ends the streak that they are part of.
         work.terms = Terms(self.policy, 0.0 if is_act else now)
         work.is_healed = project(work.document, after, work.terms, spared=work.spared)
+        unpark(work.document, after, work.terms)  # `_fill_in` parks them again
         work.renews = self._standing.memory.put_back(work.document, work.left, work.events)
 
     def _begin_again(self, work: _Work) -> None:
