@@ -1,6 +1,7 @@
 """`CredentialPool`: what an agent holds. It selects, reports, and never waits for a lock to select.
 
-The method names are hermes' own, so that code written for its pool runs on this one (design 5).
+The method names are hermes' own, so that code written for its pool runs on this one (design 5). What the pool
+knows of its rows is in `roster`, how it chooses in `picking`, what it tells of requests in `reports`.
 """
 
 from __future__ import annotations
@@ -8,34 +9,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from keydeck.engine.clock import Clock, monotonic_of, wall_clock
-from keydeck.engine.config import Config, custom_pool_key_for
+from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.credential import Credential
-from keydeck.engine.errors import ConfigError, Refused, StoreError
-from keydeck.engine.events import START, Failed, Position, Succeeded
+from keydeck.engine.errors import Refused, StoreError
 from keydeck.engine.flusher import follow_forks
-from keydeck.engine.home import Home, Surroundings, locate_home
-from keydeck.engine.known import as_known, groups, known_rows
-from keydeck.engine.providers import canonical, is_custom
-from keydeck.engine.ready import Ready
-from keydeck.engine.redact import visible
-from keydeck.engine.reset_times import reset_time
-from keydeck.engine.secret import Secret
-from keydeck.engine.snapshot import HomeReader, PoolSnapshot
-from keydeck.engine.state import is_terminal
-from keydeck.engine.strategies import GO_ON, picker
+from keydeck.engine.grants import Grants
+from keydeck.engine.home import Surroundings, locate_home
+from keydeck.engine.picking import Picking
+from keydeck.engine.providers import canonical
+from keydeck.engine.reports import Reports
+from keydeck.engine.roster import Roster
+from keydeck.engine.snapshot import HomeReader
+from keydeck.engine.store import Store
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
-
-# Other files than the store are looked at this often at most (design 3).
-_LOOK_AROUND_EVERY_S: Final = 0.05
-_LONGEST_MESSAGE: Final = 2000
-_TEXTS_KEPT: Final = 64
-_KNOWN_TO_HERMES: Final = frozenset({"fill_first", "round_robin", "least_used", "random"})
 
 
 class CredentialPool:
@@ -44,24 +34,18 @@ class CredentialPool:
     def __init__(self, provider: str, reader: HomeReader) -> None:
         self.provider = provider
         self._reader = reader
-        self._ticks = monotonic_of(reader.clock)
         self._guard = threading.RLock()
+        self._roster = Roster(provider, reader)
+        self._picking = Picking(self._roster)
+        self._grants = Grants()
+        self._reports = Reports(self._roster)
         self._leases: dict[str, int] = {}
-        self._current: str | None = None
-        # Row → up to where the journal was known when it was picked last: what a failure is dated by.
-        self._granted: dict[str, Position] = {}
         # Offered rows that were used: they are stored with the next checkpoint.
         self._adopted: set[str] = set()
-        self._last: int | None = None
-        self._seen = 0
-        self._ready = Ready(())
-        self._looked_at = monotonic()
-        self._read()
-        self._files = self._stamps()
         follow_forks(self)
 
     def __repr__(self) -> str:
-        return f"CredentialPool({self.provider!r}, {len(self._pool.rows)} rows)"
+        return f"CredentialPool({self.provider!r}, {len(self._roster.pool.rows)} rows)"
 
     def __enter__(self) -> Self:
         return self
@@ -87,39 +71,37 @@ class CredentialPool:
     @property
     def strategy(self) -> str:
         """The strategy in config.yaml, as written."""
-        return self._pool.strategy
+        return self._roster.pool.strategy
 
     def entries(self) -> list[Credential]:
         """Return every readable row, in the order they are tried."""
         with self._guard:
-            self._catch_up()
-            known = known_rows(self.provider, self._ready.rows, self._store.facts)
-            return [row for row in known if isinstance(row, Credential)]
+            self._roster.catch_up()
+            return self._roster.known()
 
     def has_credentials(self) -> bool:
         """Tell whether the pool has any row at all."""
         with self._guard:
-            self._catch_up()
-            return bool(self._ready.rows)
+            self._roster.catch_up()
+            return bool(self._roster.ready.rows)
 
     def has_available(self) -> bool:
         """Tell whether a request could be sent now. Changes nothing."""
         with self._guard:
-            self._catch_up()
-            return bool(self._ready.usable)
+            self._roster.catch_up()
+            return bool(self._roster.ready.usable)
 
     def current(self) -> Credential | None:
         """Return the row selected last, if it is still there."""
         with self._guard:
-            self._catch_up()
-            place = self._ready.place_of.get(self._current or "")
-            return None if place is None else self._ready.rows[place]
+            self._roster.catch_up()
+            return self._roster.row(self._grants.current)
 
     def peek(self) -> Credential | None:
         """Return the current row, else what `select` would likely return; changes nothing."""
         with self._guard:
-            current, usable = self.current(), self._ready.usable
-            return current or (self._ready.rows[usable[0]] if usable else None)
+            current, ready = self.current(), self._roster.ready
+            return current or (ready.rows[ready.usable[0]] if ready.usable else None)
 
     # --- using -----------------------------------------------------------------------------------------
 
@@ -130,19 +112,34 @@ class CredentialPool:
         one.
         """
         with self._guard:
-            self._catch_up()
-            if not self._ready.usable:
-                self._current = None
+            self._roster.catch_up()
+            place = self._picking.pick()
+            if place is None:
+                self._grants.current = None
                 return None
-            place = self._pick(self._ready, self._last)
-            self._grant(place)
-            return self._ready.rows[place]
+            return self._grant(place)
+
+    def _grant(self, place: int) -> Credential:
+        row = self._roster.ready.rows[place]
+        self._grants.add(row.id, self._store.position())
+        self._adopt(row)
+        self._roster.ready.count(place)
+        self._store.count(row.id)
+        return row
+
+    def _adopt(self, row: Credential) -> None:
+        """Have a row stored that was only offered until now: an agent uses it."""
+        if not row.stored and row.id not in self._adopted:
+            self._adopted.add(row.id)
+            self._store.adopt(row)
+
+    # --- reporting -------------------------------------------------------------------------------------
 
     def mark_used(self) -> None:
         """Count one more request that was sent with the current row."""
         with self._guard:
-            self._catch_up()
-            place = self._ready.place_of.get(self._current or "")
+            self._roster.catch_up()
+            place = self._roster.place_of(self._grants.current)
             if place is not None:
                 self._grant(place)
 
@@ -165,29 +162,31 @@ class CredentialPool:
         """
         with self._guard:
             # As the pool was when the request was sent: what others did since is not what failed.
-            place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
+            place = self._blamed(api_key_hint)
             if place is not None:
-                self._adopt(self._ready.rows[place])
-                self._store.append(self._failure(place, status_code, error_context or {}))
+                row = self._roster.ready.rows[place]
+                self._adopt(row)
+                self._reports.failed(place, self._grants.of_row(row.id), status_code, error_context or {})
         return self.select()
 
     def report_success(self, api_key_hint: str | None = None) -> None:
         """Say that a request went through: it ends a bench that began before the request was granted."""
         with self._guard:
-            place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
-            # A bench that is not known here yet was told after the grant: this success does not end it.
-            if place is not None and self._ready.rows[place].last_status:
-                self._tell_success(self._ready.rows[place])
+            place = self._blamed(api_key_hint)
+            if place is not None:
+                row = self._roster.ready.rows[place]
+                self._reports.succeeded(place, self._grants.of_row(row.id))
 
-    def _tell_success(self, row: Credential) -> None:
-        facts, granted = self._store.facts(row.id), self._granted.get(row.id)
-        if facts and facts.bench and (granted is None or facts.bench.place < granted):
-            ids, past = self._ids_with(row), facts.bench.status.at
-            self._store.append(Succeeded(ids=ids, provider=self.provider, granted=granted, past=past))
+    def _blamed(self, api_key_hint: str | None) -> int | None:
+        if api_key_hint:
+            return self._roster.place_of_key(api_key_hint)
+        return self._roster.place_of(self._grants.current)
 
     def try_refresh_current(self) -> Credential | None:
         """Return None: Keydeck does not refresh logins yet, so the caller goes on to mark and rotate."""
         return None
+
+    # --- leasing ---------------------------------------------------------------------------------------
 
     def acquire_lease(self, credential_id: str | None = None) -> str | None:
         """Take a row for work in flight: the one named, else the usable one with the fewest leases.
@@ -195,17 +194,15 @@ class CredentialPool:
         Leases of this kind are known to this pool object only.
         """
         with self._guard:
-            self._catch_up()
+            self._roster.catch_up()
+            ready = self._roster.ready
             if credential_id is None:
-                if not self._ready.usable:
+                if not ready.usable:
                     return None
-                place = min(
-                    self._ready.usable, key=lambda place: self._leases.get(self._ready.rows[place].id, 0)
-                )
-                self._grant(place)
-                credential_id = self._ready.rows[place].id
+                place = min(ready.usable, key=lambda place: self._leases.get(ready.rows[place].id, 0))
+                credential_id = self._grant(place).id
             self._leases[credential_id] = self._leases.get(credential_id, 0) + 1
-            self._current = credential_id
+            self._grants.current = credential_id
             return credential_id
 
     def release_lease(self, credential_id: str) -> None:
@@ -257,7 +254,7 @@ class CredentialPool:
             self.provider, entry.access_token, label=entry.label or None, base_url=entry.base_url
         )
         self._read()
-        added = self._by_id(done.credential_id)
+        added = self._roster.row(done.credential_id)
         if added is None:
             raise Refused(f"the new row {done.credential_id} is gone again")
         return added
@@ -267,148 +264,13 @@ class CredentialPool:
 
         return Operator(self._reader)
 
-    # --- parts -----------------------------------------------------------------------------------------
-
-    def _catch_up(self) -> None:
-        """Learn what changed: the clock, other processes, the files."""
-        if self._store.poll() != self._seen:
-            self._take_news()
-        if self._is_inherited and self._reader.store.changed():
-            self._read()
-        if monotonic() - self._looked_at >= _LOOK_AROUND_EVERY_S:
-            self._look_around()
-        ticks = self._ticks()
-        if self._ready.has_turns(ticks):
-            self._ready.turn(self._reader.clock(), ticks)
-
-    def _take_news(self) -> None:
-        changed = self._store.changed_since(self._seen)
-        if changed is None:
-            self._read()
-            return
-        self._seen = self._store.poll()
-        now, ticks = self._reader.clock(), self._ticks()
-        for row_id in changed:
-            place = self._ready.place_of.get(row_id)
-            if place is not None:
-                row = as_known(self._ready.rows[place], self._store.facts(row_id))
-                self._ready.put(place, row, self._uses_with(place, row), now, ticks)
-
     def _read(self) -> None:
-        """Read everything now."""
         with self._guard:
-            current = self._current_row()
-            self._snapshot = self._reader.read()
-            self._pool = self._snapshot.pool(self.provider) or PoolSnapshot(self.provider)
-            self._store = self._reader.store_of(self._pool.rows)
-            self._is_inherited = self._pool.is_inherited
-            self._seen = self._store.poll()
-            # Providers say the same again and again: texts that were found without any of these rows' secrets.
-            self._harmless_texts: set[str] = set()
-            strategy = self._pool.followed_strategy
-            self._pick = picker(strategy)
-            rows = [row for row in self._pool.rows if isinstance(row, Credential)]
-            self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
-            self._by_secret: dict[Secret, int] | None = None
-            self._ready = Ready(rows, list(self._groups.values()), self._ready.waits)
-            self._ready.begin(self._reader.clock(), self._ticks())
-            self._last = self._ready.place_of.get(current.id) if current else None
-            if current is None and strategy in GO_ON:
-                self._last = self._place_used_last()
+            self._roster.read()
 
-    def _place_used_last(self) -> int | None:
-        """Return the place of the row that was used last by anybody."""
-        used = ((self._store.facts(row.id), place) for place, row in enumerate(self._ready.rows))
-        latest = max(((facts.used_at, place) for facts, place in used if facts), default=None)
-        return latest[1] if latest and latest[0] > START else None
-
-    def _grant(self, place: int) -> None:
-        row = self._ready.rows[place]
-        self._current, self._last = row.id, place
-        self._granted[row.id] = self._store.position()
-        self._adopt(row)
-        self._ready.count(place)
-        self._store.count(row.id)
-
-    def _adopt(self, row: Credential) -> None:
-        """Have a row stored that was only offered until now: an agent uses it."""
-        if not row.stored and row.id not in self._adopted:
-            self._adopted.add(row.id)
-            self._store.adopt(row)
-
-    def _current_place(self) -> int | None:
-        return self._ready.place_of.get(self._current or "")
-
-    def _current_row(self) -> Credential | None:
-        place = self._current_place()
-        return None if place is None else self._ready.rows[place]
-
-    def _by_id(self, credential_id: str | None) -> Credential | None:
-        return next((row for row in self.entries() if row.id == credential_id), None)
-
-    def _place_of_key(self, key: str) -> int | None:
-        if self._by_secret is None:
-            secrets = ((row.live_secret, place) for place, row in enumerate(self._ready.rows))
-            self._by_secret = {secret: place for secret, place in reversed(list(secrets)) if secret}
-        return self._by_secret.get(Secret(key))
-
-    def _ids_with(self, row: Credential) -> tuple[str, ...]:
-        """Return the ids of all rows that hold this row's secret, its own first (hermes-recovery G18)."""
-        group = self._groups.get(self._ready.place_of[row.id], ())
-        return (
-            row.id,
-            *(self._ready.rows[place].id for place in group if self._ready.rows[place].id != row.id),
-        )
-
-    def _uses_with(self, place: int, row: Credential) -> int:
-        twins = (twin for twin in self._groups.get(place, ()) if twin != place)
-        return row.request_count + sum(self._ready.rows[twin].request_count for twin in twins)
-
-    def _look_around(self) -> None:
-        """Read again if another file than the store changed: what the environment or config.yaml says."""
-        self._looked_at = monotonic()
-        stamps, self._files = self._files, self._stamps()
-        if stamps != self._files:
-            self._read()
-
-    def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
-        stamps: list[tuple[int, int] | None] = []
-        for path in self._reader.watched_files()[1:]:
-            try:
-                status = os.stat(path)
-            except OSError:
-                stamps.append(None)
-            else:
-                stamps.append((status.st_mtime_ns, status.st_size))
-        return tuple(stamps)
-
-    def _failure(self, place: int, code: int | None, context: Mapping[str, Any]) -> Failed:
-        row = self._ready.rows[place]
-        reason, message = (self._harmless(context.get(name)) for name in ("reason", "message"))
-        secret = row.live_secret
-        return Failed(
-            ids=self._ids_with(row),
-            provider=self.provider,
-            status="dead" if is_terminal(code, reason) else "exhausted",
-            code=code,
-            reason=reason,
-            message=message,
-            until=reset_time(context, self._reader.clock()),
-            key=secret.fingerprint if secret else None,
-            granted=self._granted.get(row.id),
-        )
-
-    def _harmless(self, text: Any) -> str | None:
-        """Return what a provider said without secrets, and not too long."""
-        if not isinstance(text, str) or not (text := text.strip()):
-            return None
-        if text in self._harmless_texts:
-            return text
-        # Scrubbed before it is cut: a cut inside a secret would leave its head.
-        scrubbed = self._snapshot.scrubber.scrub(visible(text))[:_LONGEST_MESSAGE]
-        if scrubbed == text and len(self._harmless_texts) < _TEXTS_KEPT:
-            self._harmless_texts.add(text)
-        return scrubbed
+    @property
+    def _store(self) -> Store:
+        return self._roster.store
 
 
 def load_pool(
@@ -434,39 +296,6 @@ def load_pool(
     """
     reader = HomeReader(locate_home(home, profile, around), around=around, clock=clock)
     pool = CredentialPool(canonical(provider), reader)
-    if isinstance(trouble := pool._snapshot.trouble, StoreError):  # noqa: SLF001 - the factory of this class
+    if isinstance(trouble := pool._roster.snapshot.trouble, StoreError):  # noqa: SLF001 - the factory of this class
         raise trouble
     return pool
-
-
-# --- hermes' helper functions over the configuration -------------------------------------------------------
-
-
-def get_custom_provider_pool_key(
-    base_url: str | None, provider_name: str | None = None, *, home: Home | None = None
-) -> str | None:
-    """Return the ``custom:`` pool key that an endpoint's address, or its name, belongs to (hermes-pool 2.3)."""
-    return custom_pool_key_for(_config(home), base_url, provider_name)
-
-
-def list_custom_pool_providers(*, home: Home | None = None) -> list[str]:
-    """Return the custom pool keys that have rows in auth.json, sorted."""
-    snapshot = HomeReader(home or locate_home()).store.snapshot()
-    return sorted(name for name, rows in snapshot.pools.items() if is_custom(name) and rows)
-
-
-def get_pool_strategy(provider: str, *, home: Home | None = None) -> str:
-    """Return the strategy hermes follows for a provider: its configured one, fill_first if it knows it not."""
-    written = _config(home).strategy_of(canonical(provider))
-    return written if written in _KNOWN_TO_HERMES else "fill_first"
-
-
-def _config(home: Home | None) -> Config:
-    """Read the configuration; a broken one reads as none, which is what hermes does here."""
-    reader = HomeReader(home or locate_home())
-    try:
-        return reader.config()
-    except ConfigError:
-        from keydeck.engine.config import EMPTY_CONFIG
-
-        return EMPTY_CONFIG
