@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -210,3 +210,28 @@ def check_nothing_is_lost(home: Path, kept: Kept, shown: dict[str, int]) -> None
     there, gone = uses_told(home)
     assert {**there, **gone} == {row_id: kept.uses[row_id] for row_id in (*there, *gone)}
     assert sum(there.values()) + sum(gone.values()) == kept.uses.total()
+
+
+# --- who only picks ----------------------------------------------------------------------------------------
+
+
+def pick_many(home: Path, picks: int, sessions: Sequence[str] = ()) -> dict[str | None, Counter[str]]:
+    """Be a process that picks and reports, for its sessions in turn; return its picks by session and row."""
+    flusher.set_enabled(True)
+    taken: dict[str | None, Counter[str]] = {}
+    with load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        for turn in range(picks):
+            session = sessions[turn % len(sessions)] if sessions else None
+            row = pool.select(session=session)
+            assert row
+            taken.setdefault(session, Counter())[row.id] += 1
+            pool.report_success()
+    return taken
+
+
+def picks_of_many(
+    home: Path, workers: int, picks: int, sessions: Sequence[str] = ()
+) -> list[dict[str | None, Counter[str]]]:
+    """Let processes pick at once, and return what each did."""
+    with get_context("spawn").Pool(workers) as pool:
+        return pool.starmap(pick_many, [(home, picks, sessions)] * workers)

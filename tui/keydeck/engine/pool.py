@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from keydeck.engine.clock import Clock, wall_clock
@@ -23,6 +24,7 @@ from keydeck.engine.reports import Reports
 from keydeck.engine.roster import Roster
 from keydeck.engine.snapshot import HomeReader
 from keydeck.engine.store import Store
+from keydeck.engine.waiting import pauses
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
 class CredentialPool:
     """The credentials of one provider. Threads may share it; as a context manager it closes itself."""
 
-    def __init__(self, provider: str, reader: HomeReader) -> None:
+    def __init__(
+        self, provider: str, reader: HomeReader, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self.provider = provider
         self._reader = reader
+        self._sleep = sleep
         self._guard = threading.RLock()
         self._roster = Roster(provider, reader)
         self._picking = Picking(self._roster)
@@ -105,19 +110,40 @@ class CredentialPool:
 
     # --- using -----------------------------------------------------------------------------------------
 
-    def select(self) -> Credential | None:
+    def select(
+        self, *, session: str | None = None, model: str | None = None, wait: float | None = None
+    ) -> Credential | None:
         """Return a usable row, make it current and count its first request; None when there is none now.
 
         Never waits for a lock of the store nor writes its rows, and goes on with the last good view of a broken
         one.
+
+        Args:
+            session: what the request belongs to. Under ``sticky`` a session keeps its row while that is usable, in
+                every process, so that the provider's prompt cache goes on serving it.
+            model: the model that will be asked for.
+            wait: wait so many seconds for a row, should there be none; the calling thread sleeps meanwhile.
         """
+        row = self._select(session)
+        return row if row or wait is None else self._select_within(wait, session)
+
+    def _select(self, session: str | None) -> Credential | None:
         with self._guard:
             self._roster.catch_up()
-            place = self._picking.pick()
+            place = self._picking.pick(session)
             if place is None:
                 self._grants.current = None
                 return None
-            return self._grant(place)
+            row = self._grant(place)
+            if self._picking.begins_round:
+                self._store.flush()  # told at once, so that whoever begins next to us begins at the next row
+            return row
+
+    def _select_within(self, seconds: float, session: str | None) -> Credential | None:
+        for _ in pauses(seconds, self._roster.ticks, self._sleep):
+            if row := self._select(session):
+                return row
+        return None
 
     def _grant(self, place: int) -> Credential:
         row = self._roster.ready.rows[place]
