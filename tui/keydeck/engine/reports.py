@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from keydeck.engine.events import Failed, Position, Succeeded
+from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.redact import Scrubber, visible
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.roster import Roster
-from keydeck.engine.state import is_terminal
 
 _LONGEST_MESSAGE: Final = 2000
 _TEXTS_KEPT: Final = 64
@@ -32,10 +32,11 @@ class Reports:
         scrubber = roster.snapshot.scrubber
         reason, message = (self._clean(context.get(name), scrubber) for name in ("reason", "message"))
         secret = row.live_secret
+        kind = classify(code, reason, message, is_login=row.auth_type == "oauth")
         event = Failed(
             ids=roster.ids_with(place),
             provider=roster.provider,
-            status="dead" if is_terminal(code, reason) else "exhausted",
+            status="dead" if kind is FailureKind.REVOKED else "exhausted",
             code=code,
             reason=reason,
             message=message,

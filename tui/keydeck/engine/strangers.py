@@ -19,7 +19,7 @@ from keydeck.engine.memory import LOST, Memory
 from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED
 from keydeck.engine.raw_rows import CLEAN, RawRow, is_login, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
-from keydeck.engine.state import end_of
+from keydeck.engine.state import filed_standing
 
 
 def outside_events(
@@ -176,7 +176,7 @@ class _Judge:
             else:
                 yield "cooldown" if wrote.status else "reset"
         elif current:
-            end = end_of(wrote)
+            end = filed_standing(wrote).until
             is_over = end is not None and end <= self.now
             yield _outside(row, "ended" if is_over else "cleared", past=wrote.at)
         else:

@@ -30,7 +30,7 @@ from keydeck.engine.events import (
 )
 from keydeck.engine.ledger import FRESH, Bench, Facts, Ledger
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import end_of
+from keydeck.engine.state import filed_standing
 
 _WRITERS_KEPT: Final = 4096
 
@@ -150,7 +150,7 @@ class Memory:
 
 def bench_end(bench: Bench) -> float | None:
     """Return when the clock ends a bench, if it does."""
-    end = end_of(bench.status) if bench.status.status == "exhausted" else None
+    end = filed_standing(bench.status).until
     return end if end is not None and math.isfinite(end) else None
 
 
