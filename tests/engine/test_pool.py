@@ -667,7 +667,7 @@ def test_threads_share_a_pool(three: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert errors == []
-    assert not pool._leases
+    assert not pool._leasing._held
     assert picked(pool) == "bbb002"
     assert [stored(three, row_id)["last_status"] for row_id in ("aaa001", "bbb002", "ccc003")] == [
         "exhausted",

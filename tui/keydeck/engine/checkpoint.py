@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from keydeck.engine.claims import leases_form, probe_form, read_leases, read_probe, without_ended
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
@@ -22,7 +23,7 @@ VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
-_FACTS_FIELDS: Final = frozenset("nubsrtloz")
+_FACTS_FIELDS: Final = frozenset("nubsrtlozhv")
 _C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
 _A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
@@ -127,6 +128,10 @@ def pruned(ledger: Ledger, now: float) -> Ledger:
     """Return the ledger without tombstones and writers so old that nobody can come back with them."""
     kept = ledger.copy()
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
+    kept.rows = {
+        name: facts._replace(leases=without_ended(facts.leases, now)) if facts.leases else facts
+        for name, facts in ledger.rows.items()
+    }
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
 
@@ -173,6 +178,8 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "l": facts.label,
         "o": facts.priority,
         "z": True if facts.paused == float("inf") else facts.paused,
+        "h": leases_form(facts.leases),
+        "v": probe_form(facts.probe),
     }
     if facts.bench:
         form["b"] = [facts.bench.status, facts.bench.key, facts.bench.place]
@@ -195,6 +202,8 @@ def _facts(form: dict[str, Any]) -> Facts:
         label=reads("l"),
         priority=reads("o"),
         paused=float("inf") if paused is True else paused,
+        leases=read_leases(reads("h")),
+        probe=read_probe(reads("v")),
         extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 

@@ -18,6 +18,7 @@ from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint
 
 if TYPE_CHECKING:
+    from keydeck.engine.claims import Lease
     from keydeck.engine.cooldown import Standing
 
 STATUS_FIELDS: Final = (
@@ -195,6 +196,8 @@ class Credential:
     """Model → how it stands for requests with it, where that is worse than for others."""
     paused: float | None = None
     """Until when the operator took it out, in epoch seconds; infinity for good."""
+    leases: Mapping[str, Lease] = field(default_factory=dict)
+    """Who has it for work in flight; which of them still count is for the clock to say."""
 
     @property
     def runtime_api_key(self) -> str:

@@ -27,7 +27,11 @@ def as_known(row: Credential, facts: Facts | None) -> Credential:
     """Return one row under what is known of it."""
     if facts is None:
         return row
-    told: dict[str, Any] = {"request_count": max(facts.used, 0), "paused": facts.paused}
+    told: dict[str, Any] = {
+        "request_count": max(facts.used, 0),
+        "paused": facts.paused,
+        "leases": facts.leases,
+    }
     status = _status(row, facts)
     if status is not None:
         told.update(zip(STATUS_FIELDS, status, strict=True))

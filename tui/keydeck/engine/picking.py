@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from keydeck.engine.events import START
+from keydeck.engine.ready import Ready
 from keydeck.engine.roster import Roster
 from keydeck.engine.strategies import GO_ON, picker, row_of_session
 
@@ -24,24 +25,28 @@ class Picking:
         self._pick = picker(self._strategy)
         self._row_of: dict[str, str] = {}
 
-    def pick(self, session: str | None = None) -> int | None:
-        """Return the place of the row that comes next, and go on from it; None if none is usable."""
+    def pick(self, session: str | None = None, among: Ready | None = None) -> int | None:
+        """Return the place of the row that comes next, and go on from it; None if none is usable.
+
+        Args:
+            session: what the request belongs to.
+            among: the roster's rows with fewer of them usable, if some must not be taken now.
+        """
         roster = self._roster
-        ready = roster.ready
+        ready = among or roster.ready
         if not ready.usable:
             return None
         self.begins_round = False
         if roster.strategy != self._strategy:
             self._follow(roster.strategy)
         if session is not None and self._strategy == "sticky":
-            return self._of_session(session)
+            return self._of_session(session, ready)
         place = self._pick(ready, roster.place_of(self._last))
         self._last = ready.rows[place].id
         return place
 
-    def _of_session(self, session: str) -> int:
+    def _of_session(self, session: str, ready: Ready) -> int:
         """Return the row that the session has, as long as it is usable: its provider knows the prompts there."""
-        ready = self._roster.ready
         place = ready.place_of.get(self._row_of.pop(session, ""))
         if place is None or not ready.is_usable(place):
             place = row_of_session(ready, session)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from keydeck.engine.clock import Clock, wall_clock
@@ -18,6 +20,7 @@ from keydeck.engine.errors import Refused, StoreError
 from keydeck.engine.flusher import follow_forks
 from keydeck.engine.grants import Grants
 from keydeck.engine.home import Surroundings, locate_home
+from keydeck.engine.leasing import Leasing, RowLease, Terms
 from keydeck.engine.picking import Picking
 from keydeck.engine.providers import canonical
 from keydeck.engine.reports import Reports
@@ -44,7 +47,7 @@ class CredentialPool:
         self._picking = Picking(self._roster)
         self._grants = Grants()
         self._reports = Reports(self._roster)
-        self._leases: dict[str, int] = {}
+        self._leasing = Leasing(self._roster, self._picking)
         # Offered rows that were used: they are stored with the next checkpoint.
         self._adopted: set[str] = set()
         follow_forks(self)
@@ -59,7 +62,12 @@ class CredentialPool:
         self.close()
 
     def close(self) -> None:
-        """Tell what waits to be told, and let go of the store's files; a pool that is used again opens them again."""
+        """Give leases back, tell what waits to be told, and let go of the store's files.
+
+        A pool that is used again opens them again.
+        """
+        with self._guard:
+            self._leasing.give_all_back()
         self.flush()
         self._reader.close()
 
@@ -68,8 +76,9 @@ class CredentialPool:
         return self._store.flush()
 
     def after_fork(self) -> None:
-        """Let go of locks that may be held for ever in the child."""
+        """Let go of locks that may be held for ever in the child, and of leases, which are the parent's."""
         self._guard = threading.RLock()
+        self._leasing.forget()
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -145,12 +154,13 @@ class CredentialPool:
                 return row
         return None
 
-    def _grant(self, place: int) -> Credential:
+    def _grant(self, place: int, requests: int = 1) -> Credential:
         row = self._roster.ready.rows[place]
         self._grants.add(row.id, self._store.position())
         self._adopt(row)
-        self._roster.ready.count(place)
-        self._store.count(row.id)
+        if requests:
+            self._roster.ready.count(place)
+            self._store.count(row.id)
         return row
 
     def _adopt(self, row: Credential) -> None:
@@ -214,29 +224,72 @@ class CredentialPool:
 
     # --- leasing ---------------------------------------------------------------------------------------
 
-    def acquire_lease(self, credential_id: str | None = None) -> str | None:
-        """Take a row for work in flight: the one named, else the usable one with the fewest leases.
+    @contextmanager
+    def lease(
+        self,
+        *,
+        session: str | None = None,
+        model: str | None = None,
+        ttl_s: float | None = None,
+        at_most: int | None = None,
+        wait: float | None = None,
+    ) -> Iterator[RowLease | None]:
+        """Select a row and hold it while the block runs; every process sees that it is in flight.
 
-        Leases of this kind are known to this pool object only.
+        Of the usable rows it is one with the fewest leases, by the strategy. Who dies gives it back after `ttl_s`.
+
+        Args:
+            session: as in `select`.
+            model: as in `select`.
+            ttl_s: for so many seconds, unless it is renewed; else as config.yaml says, or ten minutes.
+            at_most: so many leases a row at once, in all processes; else as config.yaml says, or any number.
+            wait: as in `select`.
         """
-        with self._guard:
-            self._roster.catch_up()
-            ready = self._roster.ready
-            if credential_id is None:
-                if not ready.usable:
-                    return None
-                place = min(ready.usable, key=lambda place: self._leases.get(ready.rows[place].id, 0))
-                credential_id = self._grant(place).id
-            self._leases[credential_id] = self._leases.get(credential_id, 0) + 1
-            self._grants.current = credential_id
-            return credential_id
+        held = self._lease_within(Terms(ttl_s, at_most, session), wait)
+        try:
+            yield held
+        finally:
+            if held:
+                held.release()
+
+    def acquire_lease(self, credential_id: str | None = None) -> str | None:
+        """Take a row for work in flight: the one named, else as `lease` does. None where none may be had."""
+        held = self._leased(Terms(), credential_id)
+        return held.credential.id if held else None
 
     def release_lease(self, credential_id: str) -> None:
-        """Give one lease back; one that was never taken is ignored."""
+        """Give one lease of this pool object back; one that was never taken is ignored."""
         with self._guard:
-            left = self._leases.pop(credential_id, 0) - 1
-            if left > 0:
-                self._leases[credential_id] = left
+            self._leasing.give_back_one_of(credential_id)
+
+    def _lease_within(self, terms: Terms, wait: float | None) -> RowLease | None:
+        held = self._leased(terms)
+        for _ in pauses(wait or 0.0, self._roster.ticks, self._sleep) if held is None else ():
+            if held := self._leased(terms):
+                break
+        return held
+
+    def _leased(self, terms: Terms, row_id: str | None = None) -> RowLease | None:
+        with self._guard:
+            self._roster.catch_up()
+            named = self._roster.place_of(row_id)
+            if row_id is not None and named is None:
+                return None
+            taken = self._leasing.take(terms, named)
+            if taken is None:
+                return None
+            name, place = taken
+            row = self._grant(place, requests=1 if row_id is None else 0)
+            return RowLease(row, partial(self._renew, name, terms), partial(self._give_back, name))
+
+    def _renew(self, name: str, terms: Terms, ttl_s: float | None) -> bool:
+        with self._guard:
+            self._roster.catch_up()
+            return self._leasing.renew(name, terms if ttl_s is None else terms._replace(ttl_s=ttl_s))
+
+    def _give_back(self, name: str) -> None:
+        with self._guard:
+            self._leasing.give_back(name)
 
     # --- changing --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import heapq
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Final
 
 from keydeck.engine.credential import Credential
@@ -92,6 +93,14 @@ class Ready:
                 heapq.heapreplace(self._by_use, (present, place))
             else:
                 return place
+
+    def among(self, places: Sequence[int]) -> Ready:
+        """Return the same rows with no others usable than these, given in order; it learns of nothing any more."""
+        part = copy(self)
+        part.usable = list(places)
+        part._by_use = line = [(self.used(place), place) for place in places]  # noqa: SLF001 - one of us
+        heapq.heapify(line)
+        return part
 
     def after(self, place: int) -> int:
         """Return the usable place that follows in the round."""
