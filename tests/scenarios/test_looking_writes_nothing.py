@@ -33,7 +33,7 @@ from keydeck import load_pool
 from keydeck.cli import keydeck
 from keydeck.engine.errors import StoreError
 from keydeck.engine.lookout import Lookout
-from keydeck.engine.pool import get_pool_strategy, list_custom_pool_providers
+from keydeck.engine.pool_config import get_pool_strategy, list_custom_pool_providers
 from keydeck.live.watch import Readable, Watch
 from keydeck.present.glyphs import UNICODE
 from keydeck.present.listing import list_lines, listing, statuses

@@ -55,7 +55,7 @@ def as_known(
     """
     if facts is None:
         return _as_filed(row, policy)
-    told: dict[str, Any] = {"request_count": max(facts.used, 0)}
+    told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
     benches = facts.benches
     if not benches.strikes:
         told["standing"], told["limits"] = None, {}

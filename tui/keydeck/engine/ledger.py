@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from keydeck.engine.claims import NO_LEASES, Leases, Probe, leased, probed, released
 from keydeck.engine.cooldown import (
     FREE,
+    NEVER,
     Benches,
     Failure,
     Strike,
@@ -28,11 +30,14 @@ from keydeck.engine.events import (
     Event,
     Failed,
     Header,
+    Leased,
     Moved,
     Outside,
     Paused,
     Position,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -66,6 +71,10 @@ class Facts(NamedTuple):
     """Until when the operator took it out; infinity for good. One that is over says nothing any more."""
     paused_at: float = 0.0
     """When that was."""
+    leases: Leases = NO_LEASES
+    """Who has it for work in flight; which of them still count is for the clock to say."""
+    probe: Probe | None = None
+    """The last request that tried it again after a cooldown."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
@@ -241,6 +250,38 @@ def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> It
     return event.ids
 
 
+def _leased(ledger: Ledger, event: Leased, at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_lease, event, at)
+    return event.ids
+
+
+def _with_lease(facts: Facts, event: Leased, at: float) -> Facts:
+    return facts._replace(leases=leased(facts.leases, event, at))
+
+
+def _released(ledger: Ledger, event: Released, _at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _without_lease, event)
+    return event.ids
+
+
+def _without_lease(facts: Facts, event: Released) -> Facts:
+    return facts._replace(leases=released(facts.leases, event))
+
+
+def _probed(ledger: Ledger, event: Probed, at: float, place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_probe, event, at, place)
+    return event.ids
+
+
+def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Facts:
+    strikes = facts.benches.strikes
+    failed_at = strikes[-1].place if strikes else NEVER
+    return facts._replace(probe=probed(facts.probe, failed_at, event, at, place))
+
+
 def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterable[str]:
     tomb = ledger.tombs.pop(event.id, None)
     known = tomb.facts if tomb else ledger.rows.get(event.id)
@@ -351,6 +392,9 @@ _RULES: Final[Mapping[type[Event], Callable[[Ledger, Any, float, Position], Iter
     Restored: _restored,
     Paused: _paused,
     Resumed: _resumed,
+    Leased: _leased,
+    Released: _released,
+    Probed: _probed,
     Added: _added,
     Removed: _removed,
     Edited: _edited,

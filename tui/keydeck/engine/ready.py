@@ -9,6 +9,7 @@ import bisect
 import heapq
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Final
 
@@ -96,6 +97,14 @@ class Ready:
             else:
                 return place
 
+    def among(self, places: Sequence[int]) -> Ready:
+        """Return the same rows with no others usable than these, given in order; it learns of nothing any more."""
+        part = copy(self)
+        part.usable = list(places)
+        part._by_use = line = [(self.used(place), place) for place in places]  # noqa: SLF001 - one of us
+        heapq.heapify(line)
+        return part
+
     def after(self, place: int) -> int:
         """Return the usable place that follows in the round."""
         spot = bisect.bisect_right(self.usable, place)
@@ -151,7 +160,7 @@ class Ready:
         self, row: Credential, held: Standing, state: RowState, now: float, ticks: float
     ) -> RowState:
         """Judge a benched row by the wait that was left when its bench was learned of."""
-        which = (held.strike, held.until)
+        which = (held.strike and held.strike.failure, held.until)
         known, end, due = self.waits.get(row.id, (None, 0.0, 0.0))
         if known != which:
             if (until := state.health.until) is None:

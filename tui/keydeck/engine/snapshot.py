@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
+    DEFAULT_LEASE_S,
     DEFAULT_STRATEGY,
     EMPTY_CONFIG,
     KNOWN_STRATEGIES,
@@ -112,6 +113,9 @@ class HomeSnapshot:
     """How long failures bench."""
     policy_problems: tuple[CooldownProblem, ...] = ()
     """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
+    """How many leases a row may have at once; None: any number."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -208,6 +212,8 @@ class HomeReader:
             store_troubles=self.store_troubles(),
             policy=config.cooldown,
             policy_problems=config.cooldown_problems,
+            lease_ttl_s=config.lease_ttl_s,
+            leases_at_most=config.leases_at_most,
             fallback=_chain(config),
             scrubber=self.scrubber,
         )

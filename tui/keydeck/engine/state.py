@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from keydeck.engine.claims import in_flight
 from keydeck.engine.cooldown import (
     CLEAR,
     FREE,
@@ -105,6 +106,10 @@ class RowState:
     def id(self) -> str:
         """The row's id."""
         return self.row.id
+
+    def in_flight(self, now: float) -> int:
+        """Return how many leases of this row count at `now` (epoch seconds)."""
+        return 0 if isinstance(self.row, BadRow) else in_flight(self.row.leases, now)
 
     def limits(self, now: float) -> dict[str, Standing]:
         """Return the models with which no request may go to this row now, usable as it is for others."""
