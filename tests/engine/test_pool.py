@@ -80,7 +80,14 @@ def test_code_written_for_hermes_pool_finds_its_methods(name: str) -> None:
 def test_marking_takes_what_hermes_passes() -> None:
     """The keywords of hermes-pool 5.6."""
     parameters = inspect.signature(CredentialPool.mark_exhausted_and_rotate).parameters
-    assert set(parameters) == {"self", "status_code", "error_context", "api_key_hint"}
+    assert set(parameters) == {
+        "self",
+        "status_code",
+        "error_context",
+        "api_key_hint",
+        "credential_id",
+        "request_id",
+    }
 
 
 def test_a_selected_entry_has_what_a_request_needs(three: Path) -> None:
@@ -681,7 +688,10 @@ def test_a_thread_that_waits_for_the_lock_stops_no_other(three: Path) -> None:
     pool = a_pool(three)
     pool.select()
     with lock_held(three):
-        marking = threading.Thread(target=pool.mark_exhausted_and_rotate, kwargs={"status_code": 429})
+        marking = threading.Thread(
+            target=pool.mark_exhausted_and_rotate,
+            kwargs={"status_code": 429, "api_key_hint": "sk-test-aaa001-secret"},
+        )
         marking.start()
         started = monotonic()
         while picked(pool) != "bbb002":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from keydeck.engine.blame import Requests
 from keydeck.engine.events import Failed, Position, Succeeded
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.redact import Scrubber, visible
@@ -19,22 +20,31 @@ class Reports:
     """Tells what became of requests. Whoever uses it holds the pool's own lock."""
 
     def __init__(self, roster: Roster) -> None:
+        self.requests = Requests()
         self._roster = roster
         # Providers say the same again and again: texts that were found without any of these rows' secrets.
         self._harmless: set[str] = set()
         self._scrubber = roster.snapshot.scrubber
 
     def failed(
-        self, place: int, granted: Position | None, code: int | None, context: Mapping[str, Any]
+        self,
+        place: int,
+        granted: Position | None,
+        code: int | None,
+        context: Mapping[str, Any],
+        request_id: str | None = None,
     ) -> None:
-        """Tell that the provider refused a request with the row of a place."""
+        """Tell that the provider refused a request with the row of a place, unless it is the request's own fault."""
         roster, row = self._roster, self._roster.ready.rows[place]
         scrubber = roster.snapshot.scrubber
         reason, message = (self._clean(context.get(name), scrubber) for name in ("reason", "message"))
         secret = row.live_secret
         kind = classify(code, reason, message, is_login=row.auth_type == "oauth")
+        ids = roster.ids_with(place)
+        if request_id and not self.requests.charges(request_id, (code, kind), ids):
+            return
         event = Failed(
-            ids=roster.ids_with(place),
+            ids=ids,
             provider=roster.provider,
             status="dead" if kind is FailureKind.REVOKED else "exhausted",
             code=code,
