@@ -18,6 +18,7 @@ from keydeck.engine.events import START, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.reset_times import LONGEST_TOLD_S, jittered, sane
 
+_CLEAN: Final = Status()
 NEVER: Final[Position] = (-1, -1)
 ROW: Final = "row"
 ACCOUNT: Final = "account"
@@ -68,6 +69,8 @@ class Strike:
     place: Position
     number: int = 1
     """How many in a row it stands for, once there are too many to keep."""
+    words: tuple[str | None, str | None] | None = None
+    """Reason and message of the answer; of the last failure of a kind only."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -93,7 +96,7 @@ def filed_failure(status: Status) -> Failure | None:
     A bench without any time is over: hermes hands such a row out, and an endless bench helps nobody (FS-16).
     """
     if status.status == "dead":
-        return Failure(FailureKind.REVOKED, status.at or 0.0, status.code, is_filed=True)
+        return Failure(FailureKind.REVOKED, status.at or 0.0, status.code, status.until, is_filed=True)
     at = status.until if status.at is None or status.at <= 0 else status.at
     if status.status != "exhausted" or at is None:
         return None
@@ -106,17 +109,23 @@ def filed_failure(status: Status) -> Failure | None:
 # --- what happens ------------------------------------------------------------------------------------------
 
 
-def failed(benches: Benches, failure: Failure, granted: Position | None, place: Position) -> Benches:
+def failed(
+    benches: Benches,
+    failure: Failure,
+    granted: Position | None,
+    place: Position,
+    words: tuple[str | None, str | None] | None = None,
+) -> Benches:
     """Take a failure that stands at `place`, of a request granted at `granted` (None: just now)."""
     granted = place if granted is None else granted
     if granted <= benches.reset or place < benches.proven.get(_proof(failure.scope), NEVER):
         return benches
     if not benches.strikes:
-        return replace(benches, strikes=(Strike(failure, granted, place),))
+        return replace(benches, strikes=(Strike(failure, granted, place, words=words),))
     if any(strike.place == place and strike.failure == failure for strike in benches.strikes):
         return benches
-    strikes = sorted((*benches.strikes, Strike(failure, granted, place)), key=_order)
-    return replace(benches, strikes=_bounded(strikes, failure))
+    strikes = sorted((*benches.strikes, Strike(failure, granted, place, words=words)), key=_order)
+    return replace(benches, strikes=_bounded(_terse(strikes, failure), failure))
 
 
 def succeeded(
@@ -168,6 +177,15 @@ def _proof(scope: str) -> str:
 def _order(strike: Strike) -> tuple[Any, ...]:
     failure = strike.failure
     return strike.place, strike.granted, failure.scope, failure.kind, failure.at, failure.told or 0.0
+
+
+def _terse(strikes: list[Strike], newest: Failure) -> list[Strike]:
+    """Keep of a kind what was said last: providers repeat themselves, at length."""
+    alike = [
+        each for each in strikes if (each.failure.scope, each.failure.kind) == (newest.scope, newest.kind)
+    ]
+    silent = [each for each in alike[:-1] if each.words]
+    return [replace(each, words=None) if each in silent else each for each in strikes] if silent else strikes
 
 
 def _bounded(strikes: list[Strike], newest: Failure) -> tuple[Strike, ...]:
@@ -243,6 +261,21 @@ class Standing:
 CLEAR: Final = Standing()
 
 
+def status_of(held: Standing) -> Status:
+    """Return the six status fields that tell hermes the same; it would guess at an end that is not written.
+
+    What another program wrote and we go by stays as it was.
+    """
+    strike = held.strike
+    if strike is None:
+        return _CLEAN
+    failure, words = strike.failure, strike.words or (None, None)
+    at = None if failure.is_filed and failure.at in (failure.told, 0.0) else failure.at
+    is_theirs = failure.is_filed and failure.told is None and not (held.rule and held.rule.line)
+    until = failure.told if held.is_terminal or is_theirs else held.until
+    return Status("dead" if held.is_terminal else "exhausted", at, failure.code, *words, until)
+
+
 def standing(
     benches: Benches,
     policy: Policy = DEFAULT_POLICY,
@@ -302,6 +335,11 @@ def models_out(benches: Benches) -> tuple[str, ...]:
     """Return the models with a failure of their own that nothing has ended, each once, in order."""
     scopes = {strike.failure.scope for strike in benches.strikes}
     return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes if scope.startswith(_MODEL)))
+
+
+def is_limit_of(held: Standing, model: str) -> bool:
+    """Tell whether what decides concerns this model only."""
+    return held.strike is not None and held.strike.failure.scope == model_scope(model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from keydeck.engine.cooldown import FREE, NEVER, ROW, Benches, Failure, Strike
 from keydeck.engine.events import Position
 
 _BENCHES_FIELDS: Final = frozenset("frp")
-_STRIKE_FIELDS: Final = frozenset("kstcuhf@gn")
+_STRIKE_FIELDS: Final = frozenset("kstcuhf@gnw")
 
 
 def benches_form(benches: Benches) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def _strike_form(strike: Strike) -> dict[str, Any]:
         "@": strike.place,
         "g": strike.granted if strike.granted != strike.place else None,
         "n": strike.number if strike.number != 1 else None,
+        "w": strike.words,
     }
     return {**{name: value for name, value in form.items() if value is not None}, **strike.extra}
 
@@ -71,7 +72,15 @@ def _strike(form: Mapping[str, Any]) -> Strike:
         is_filed=reads("f") is True,
     )
     extra = {name: form[name] for name in form.keys() - _STRIKE_FIELDS}
-    return Strike(failure, _place(granted) if granted else place, place, reads("n", 1), extra)
+    words = reads("w")
+    return Strike(
+        failure,
+        _place(granted) if granted else place,
+        place,
+        reads("n", 1),
+        (words[0], words[1]) if words else None,
+        extra,
+    )
 
 
 def _place(form: Any) -> Position:

@@ -188,14 +188,16 @@ class Credential:
     """False for a row that discovery offers and nobody has used yet."""
     inherited: bool = False
     """The root profile's row, seen from a named profile: read-only here."""
+    paused: float | None = None
+    """Until when the operator took it out, by the journal; infinity for good, and past when it is over."""
+    paused_at: float | None = None
+    """When that was."""
     unset: str | None = None
     """Why a row that only refers to its secret has none, for the operator."""
     standing: Standing | None = None
     """How it stands by all that is known; None: only its own status fields tell."""
     limits: Mapping[str, Standing] = field(default_factory=dict)
     """Model → how it stands for requests with it, where that is worse than for others."""
-    paused: float | None = None
-    """Until when the operator took it out, in epoch seconds; infinity for good."""
     leases: Mapping[str, Lease] = field(default_factory=dict)
     """Who has it for work in flight; which of them still count is for the clock to say."""
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Final
 
+from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential
-from keydeck.engine.state import RowState, changes_at, row_state
+from keydeck.engine.state import HealthKind, RowState, changes_at, row_state, standing_of
 
 # A heap of uses grows by an entry a pick; beyond this much slack it is built anew.
 _SLACK: Final = 4
@@ -125,22 +128,46 @@ class Ready:
     def _state(self, place: int, now: float, ticks: float) -> RowState:
         """Return a row's state, and note when the clock will give it another."""
         row = self.rows[place]
+        if row.paused is not None and (paused := self._paused(place, now, ticks)):
+            return paused
+        row = self.rows[place]
         state = row_state(row, now)
-        if row.last_status == "exhausted":
-            return self._by_wait(row, state, now, ticks)
+        if (held := standing_of(row)).until is not None and state.health.kind is not HealthKind.PAUSED:
+            return self._by_wait(row, held, state, now, ticks)
         if (due := changes_at(state)) is not None:
             heapq.heappush(self._turns, (ticks + (due - now), place))
         return state
 
-    def _by_wait(self, row: Credential, state: RowState, now: float, ticks: float) -> RowState:
+    def _paused(self, place: int, now: float, ticks: float) -> RowState | None:
+        """Return the state of a row whose pause goes on; one whose time is up is as if it had never been paused."""
+        row = self.rows[place]
+        end = row.paused or 0.0
+        state = row_state(row, min(now, math.nextafter(end, 0.0)))
+        if not math.isfinite(end):
+            return state
+        which, name = (row.paused_at, end), f"pause of {row.id}"
+        if self.waits.get(name, (None,))[0] != which:
+            left = end - now if row.paused_at is None else min(end - now, end - row.paused_at)
+            self.waits[name] = (which, end, ticks + left)
+        due = self.waits[name][2]
+        if ticks < due:
+            heapq.heappush(self._turns, (due, place))
+            return state
+        self.rows[place] = replace(row, paused=None, paused_at=None)
+        return None
+
+    def _by_wait(
+        self, row: Credential, held: Standing, state: RowState, now: float, ticks: float
+    ) -> RowState:
         """Judge a benched row by the wait that was left when its bench was learned of."""
-        which = (row.last_status_at, row.last_error_code, row.last_error_reset_at)
+        which = (held.strike, held.until)
         known, end, due = self.waits.get(row.id, (None, 0.0, 0.0))
         if known != which:
             if (until := state.health.until) is None:
                 return state
             # Should the clock have gone back since it was written down, nobody waits longer than was meant.
-            left = until - now if row.last_status_at is None else min(until - now, until - row.last_status_at)
+            since = state.health.since
+            left = until - now if since is None else min(until - now, until - since)
             end, due = until, ticks + left
             self.waits[row.id] = (which, end, due)
         if ticks < due:

@@ -53,6 +53,7 @@ class Reports:
             until=reset_time(context, roster.clock()),
             key=secret.fingerprint if secret else None,
             granted=granted,
+            kind=kind,
         )
         roster.store.append(event)
 
@@ -60,11 +61,12 @@ class Reports:
         """Tell that a request went through, where that ends a bench that began before it was granted."""
         roster, row = self._roster, self._roster.ready.rows[place]
         # A bench that is not known here yet was told after the grant: this success does not end it.
-        if not row.last_status:
+        if not row.standing:
             return
         facts = roster.store.facts(row.id)
-        if facts and facts.bench and (granted is None or facts.bench.place < granted):
-            ids, past = roster.ids_with(place), facts.bench.status.at
+        strikes = facts.benches.strikes if facts else ()
+        if strikes and (granted is None or strikes[0].place < granted):
+            ids, past = roster.ids_with(place), row.last_status_at
             roster.store.append(Succeeded(ids=ids, provider=roster.provider, granted=granted, past=past))
 
     def _clean(self, text: Any, scrubber: Scrubber) -> str | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from keydeck.engine.clock import monotonic_of
 from keydeck.engine.credential import Credential
-from keydeck.engine.known import as_known, groups, known_rows
+from keydeck.engine.known import as_known, groups, known_rows, soles
 from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
@@ -58,6 +58,7 @@ class Roster:
         rows = [row for row in self.pool.rows if isinstance(row, Credential)]
         self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
         self._by_secret: dict[Secret, int] | None = None
+        self._alone = soles(rows)
         self.ready = Ready(rows, list(self._groups.values()), self.ready.waits)
         self.ready.begin(self.clock(), self.ticks())
 
@@ -67,12 +68,15 @@ class Roster:
             self.read()
             return
         self._seen = self.store.poll()
-        now, ticks = self.clock(), self.ticks()
+        now, ticks, policy = self.clock(), self.ticks(), self.snapshot.policy
         for row_id in changed:
             place = self.ready.place_of.get(row_id)
             if place is not None:
-                row = as_known(self.ready.rows[place], self.store.facts(row_id))
+                row, facts = self.ready.rows[place], self.store.facts(row_id)
+                row = as_known(row, facts, policy, is_sole=row_id in self._alone)
                 self.ready.put(place, row, self._uses_with(place, row), now, ticks)
+        if soles(self.ready.rows) != self._alone:
+            self.read()
 
     def _uses_with(self, place: int, row: Credential) -> int:
         twins = (twin for twin in self._groups.get(place, ()) if twin != place)
@@ -100,7 +104,7 @@ class Roster:
 
     def known(self) -> list[Credential]:
         """Return every readable row, in the order they are tried."""
-        known = known_rows(self.provider, self.ready.rows, self.store.facts)
+        known = known_rows(self.provider, self.ready.rows, self.store.facts, self.snapshot.policy)
         return [row for row in known if isinstance(row, Credential)]
 
     def place_of(self, row_id: str | None) -> int | None:

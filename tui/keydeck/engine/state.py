@@ -10,7 +10,17 @@ from functools import lru_cache
 from typing import Final
 
 from keydeck.engine.claims import in_flight
-from keydeck.engine.cooldown import CLEAR, FREE, Evidence, Standing, failed, filed_failure, standing
+from keydeck.engine.cooldown import (
+    CLEAR,
+    FREE,
+    Benches,
+    Evidence,
+    Standing,
+    failed,
+    filed_failure,
+    standing,
+)
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row
 from keydeck.engine.events import START, Status
 from keydeck.engine.tokens import token_expires_at
@@ -127,8 +137,8 @@ class PoolState:
 
     @property
     def next_ready_at(self) -> float | None:
-        """When the next cooling row is back; None if none is cooling."""
-        ends = [state.health.until for state in self.rows if state.health.until is not None]
+        """When the next row is back that cools or is paused for a time; None if there is none."""
+        ends = [end for state in self.rows if (end := free_at(state)) is not None]
         return min(ends, default=None)
 
     def count(self, kind: HealthKind) -> int:
@@ -142,6 +152,15 @@ def row_state(row: Row, now: float) -> RowState:
         return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
     ends = token_expires_at(row)
     return RowState(row, _health(row, now, ends), ends)
+
+
+def free_at(state: RowState) -> float | None:
+    """Return when the clock alone lets a row that is out work again; None for never, or where it is not out."""
+    end, row = state.health.until, state.row
+    if end is None or state.health.kind is not HealthKind.PAUSED:
+        return end
+    after = row_state(row, end).health  # what the pause hides may last longer
+    return end if after.is_usable else after.until
 
 
 def changes_at(state: RowState) -> float | None:
@@ -167,11 +186,26 @@ def standing_of(row: Credential) -> Standing:
     return filed_standing(Status(*(getattr(row, name) for name in STATUS_FIELDS)))
 
 
-@lru_cache(maxsize=4096)
-def filed_standing(status: Status) -> Standing:
+def filed_standing(
+    status: Status, policy: Policy = DEFAULT_POLICY, provider: str = "", row_id: str = ""
+) -> Standing:
     """Return how a row stands of which nothing is known but what another program wrote into it."""
+    benches = _filed_benches(status)
+    return standing(benches, policy, provider, row_id) if benches.strikes else CLEAR
+
+
+@lru_cache(maxsize=4096)
+def _filed_benches(status: Status) -> Benches:
     failure = filed_failure(status)
-    return standing(failed(FREE, failure, START, START)) if failure else CLEAR
+    words = (status.reason, status.message) if status.reason or status.message else None
+    return failed(FREE, failure, START, START, words) if failure else FREE
+
+
+def end_of(status: Status) -> float | None:
+    """Return when what is written into a row is over, in epoch seconds; None for never, or where it is nothing."""
+    if status.status == "dead" or status.until is not None:
+        return None if status.status == "dead" else status.until
+    return filed_standing(status).until
 
 
 def bench_end(row: Credential) -> float | None:
@@ -182,7 +216,8 @@ def bench_end(row: Credential) -> float | None:
 def _health(row: Credential, now: float, token_ends: float | None) -> Health:
     # What the operator said comes first: a row that he took out does not ask him for a login.
     if row.paused is not None and now < row.paused:
-        return Health(HealthKind.PAUSED, until=row.paused if math.isfinite(row.paused) else None)
+        until = row.paused if math.isfinite(row.paused) else None
+        return Health(HealthKind.PAUSED, since=row.paused_at, until=until)
     held = standing_of(row)
     if held.is_terminal:
         since, why = _since(row, held), "the provider rejected it"
