@@ -134,9 +134,11 @@ def pruned(ledger: Ledger, now: float) -> Ledger:
     for name, facts in ledger.rows.items():
         if facts.benches.strikes and (left := aged(facts.benches, now)) is not facts.benches:
             kept.rows[name] = kept.rows[name]._replace(benches=left)
-        if facts.leases:
-            kept.rows[name] = kept.rows[name]._replace(leases=without_ended(facts.leases, now))
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
+    kept.rows = {
+        name: facts._replace(leases=without_ended(facts.leases, now)) if facts.leases else facts
+        for name, facts in kept.rows.items()
+    }
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
 
@@ -180,9 +182,9 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
-        "z": None,
         "h": leases_form(facts.leases),
         "v": probe_form(facts.probe),
+        "z": None,
     }
     if facts.paused is not None:
         form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]

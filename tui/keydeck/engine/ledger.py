@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from keydeck.engine.claims import NO_LEASES, Leases, Probe, leased, probed, released
 from keydeck.engine.cooldown import (
     FREE,
+    NEVER,
     Benches,
     Failure,
     Strike,
@@ -276,7 +277,8 @@ def _probed(ledger: Ledger, event: Probed, at: float, place: Position) -> Iterab
 
 
 def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Facts:
-    failed_at = max((strike.place for strike in facts.benches.strikes), default=place)
+    strikes = facts.benches.strikes
+    failed_at = strikes[-1].place if strikes else NEVER
     return facts._replace(probe=probed(facts.probe, failed_at, event, at, place))
 
 

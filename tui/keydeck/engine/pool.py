@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.cooldown_policy import Rotates
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import Refused, StoreError
 from keydeck.engine.events import Position
@@ -24,10 +25,11 @@ from keydeck.engine.home import Surroundings, locate_home
 from keydeck.engine.leasing import Leasing, RowLease, Terms
 from keydeck.engine.picking import Picking
 from keydeck.engine.providers import canonical
-from keydeck.engine.reports import Reports
+from keydeck.engine.reports import Report, Reports
 from keydeck.engine.roster import Roster
 from keydeck.engine.snapshot import HomeReader
 from keydeck.engine.store import Store
+from keydeck.engine.verdict import Verdict
 from keydeck.engine.waiting import pauses
 
 if TYPE_CHECKING:
@@ -134,10 +136,12 @@ class CredentialPool:
             model: the model that will be asked for.
             wait: wait so many seconds for a row, should there be none; the calling thread sleeps meanwhile.
         """
-        row = self._select(session)
-        return row if row or wait is None else self._select_within(wait, session)
+        row = self._select(session, model)
+        return row if row or wait is None else self._select_within(wait, session, model)
 
-    def _select(self, session: str | None, request_id: str | None = None) -> Credential | None:
+    def _select(
+        self, session: str | None, model: str | None, request_id: str | None = None
+    ) -> Credential | None:
         with self._guard:
             self._roster.catch_up()
             tried = self._reports.requests.tried(request_id) if request_id else ()
@@ -150,9 +154,9 @@ class CredentialPool:
                 self._store.flush()  # told at once, so that whoever begins next to us begins at the next row
             return row
 
-    def _select_within(self, seconds: float, session: str | None) -> Credential | None:
+    def _select_within(self, seconds: float, session: str | None, model: str | None) -> Credential | None:
         for _ in pauses(seconds, self._roster.ticks, self._sleep):
-            if row := self._select(session):
+            if row := self._select(session, model):
                 return row
         return None
 
@@ -195,11 +199,13 @@ class CredentialPool:
         api_key_hint: str | None = None,
         credential_id: str | None = None,
         request_id: str | None = None,
+        model: str | None = None,
     ) -> Credential | None:
         """Bench the row that failed, and select the next one (hermes-pool 5.6).
 
         Without a hint and an id it is the row that this thread or asyncio task was handed last; where it was
-        handed none, nothing is marked: the grant of another one must not be punished.
+        handed none, nothing is marked: the grant of another one must not be punished. Where the row is not to
+        blame, the request or the provider being at fault, it is returned itself.
 
         Args:
             status_code: the HTTP status of the failure, if there was one.
@@ -209,18 +215,17 @@ class CredentialPool:
             credential_id: the row that the failed request was granted.
             request_id: names the request while it is tried with one row after the other. What fails alike on two
                 rows is charged to no third, and the next one is a row that it has not failed on.
+            model: the model that was asked for; what limits only that keeps the row for others (FS-26).
 
         Every other process obeys from its next selection on; the row in the store says it within a second.
         """
         own = self._grants.own()
-        self.report_failure(
-            status_code=status_code,
-            error_context=error_context,
-            api_key_hint=api_key_hint,
-            credential_id=credential_id,
-            request_id=request_id,
+        failed = self._report(
+            Report(status_code, error_context or {}, model, request_id), api_key_hint, credential_id, None
         )
-        return self._select(own.session if own else None, request_id)
+        if failed and failed[1].rotates is Rotates.NO:
+            return failed[0]
+        return self._select(own.session if own else None, model, request_id)
 
     def report_failure(
         self,
@@ -231,14 +236,11 @@ class CredentialPool:
         credential_id: str | None = None,
         grant: Grant | None = None,
         request_id: str | None = None,
+        model: str | None = None,
     ) -> None:
         """Bench the row that failed; see `mark_exhausted_and_rotate`. A `grant` names it most exactly."""
-        with self._guard:
-            # As the pool was when the request was sent: what others did since is not what failed.
-            place, granted = self._blamed(api_key_hint, credential_id, grant)
-            if place is not None:
-                self._adopt(self._roster.ready.rows[place])
-                self._reports.failed(place, granted, status_code, error_context or {}, request_id)
+        report = Report(status_code, error_context or {}, model, request_id)
+        self._report(report, api_key_hint, credential_id, grant)
 
     def report_success(
         self,
@@ -246,12 +248,26 @@ class CredentialPool:
         *,
         credential_id: str | None = None,
         grant: Grant | None = None,
+        model: str | None = None,
     ) -> None:
         """Say that a request went through: it ends a bench that began before the request was granted."""
         with self._guard:
             place, granted = self._blamed(api_key_hint, credential_id, grant)
             if place is not None:
-                self._reports.succeeded(place, granted)
+                self._reports.succeeded(place, granted, model)
+
+    def _report(
+        self, report: Report, key: str | None, row_id: str | None, grant: Grant | None
+    ) -> tuple[Credential, Verdict] | None:
+        """Tell a failure; return the row that it is about and what it means, None where that cannot be known."""
+        with self._guard:
+            # As the pool was when the request was sent: what others did since is not what failed.
+            place, granted = self._blamed(key, row_id, grant)
+            if place is None:
+                return None
+            row = self._roster.ready.rows[place]
+            self._adopt(row)
+            return row, self._reports.failed(place, granted, report)
 
     def _blamed(
         self, key: str | None, row_id: str | None, grant: Grant | None

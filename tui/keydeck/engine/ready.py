@@ -160,7 +160,7 @@ class Ready:
         self, row: Credential, held: Standing, state: RowState, now: float, ticks: float
     ) -> RowState:
         """Judge a benched row by the wait that was left when its bench was learned of."""
-        which = (held.strike, held.until)
+        which = (held.strike and held.strike.failure, held.until)
         known, end, due = self.waits.get(row.id, (None, 0.0, 0.0))
         if known != which:
             if (until := state.health.until) is None:

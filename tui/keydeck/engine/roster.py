@@ -16,6 +16,7 @@ from keydeck.engine.known import as_known, groups, known_rows, soles
 from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
+from keydeck.engine.tokens import account_of
 
 # Other files than the store are looked at this often at most (design 3).
 _LOOK_AROUND_EVERY_S: Final = 0.05
@@ -57,6 +58,7 @@ class Roster:
         self._seen = self.store.poll()
         rows = [row for row in self.pool.rows if isinstance(row, Credential)]
         self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
+        self._alone = soles(rows)
         self._by_secret: dict[Secret, int] | None = None
         self._alone = soles(rows)
         self.ready = Ready(rows, list(self._groups.values()), self.ready.waits)
@@ -138,3 +140,9 @@ class Roster:
         """Return the ids of all rows that hold the secret of a place, its own first (hermes-recovery G18)."""
         twins = (twin for twin in self._groups.get(place, ()) if twin != place)
         return (self.ready.rows[place].id, *(self.ready.rows[twin].id for twin in twins))
+
+    def ids_of_account(self, place: int) -> tuple[str, ...]:
+        """Return the ids of all rows whose tokens name a place's account and subject, its own first (FS-27)."""
+        whose = account_of(self.ready.rows[place])
+        others = (row.id for row in self.ready.rows if whose and account_of(row) == whose)
+        return tuple(dict.fromkeys((*self.ids_with(place), *others)))

@@ -109,13 +109,13 @@ class HomeSnapshot:
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     store_troubles: tuple[Trouble, ...] = ()
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
-    lease_ttl_s: float = DEFAULT_LEASE_S
-    leases_at_most: int | None = None
-    """How many leases a row may have at once; None: any number."""
     policy: Policy = DEFAULT_POLICY
     """How long failures bench."""
     policy_problems: tuple[CooldownProblem, ...] = ()
     """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
+    """How many leases a row may have at once; None: any number."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -210,10 +210,10 @@ class HomeReader:
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
-            lease_ttl_s=config.lease_ttl_s,
-            leases_at_most=config.leases_at_most,
             policy=config.cooldown,
             policy_problems=config.cooldown_problems,
+            lease_ttl_s=config.lease_ttl_s,
+            leases_at_most=config.leases_at_most,
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
