@@ -171,9 +171,9 @@ class Ready:
         """Note for which models a row is out, by the wait that was left when that was learned of."""
         limits: dict[str, float] = {}
         for model, held in row.limits.items():
-            failure, name = held.strike and held.strike.failure, f"{model} with {row.id}"
-            if failure is None or held.until is None:
+            if held.strike is None or held.until is None:
                 continue
+            failure, name = held.strike.failure, f"{model} with {row.id}"
             known, _, due = self.waits.get(name, (None, 0.0, 0.0))
             if known != (failure, held.until):
                 due = ticks + min(held.until - now, held.until - failure.at)
