@@ -25,6 +25,7 @@ from fakes import (
 )
 from keydeck.engine.acts import Operator
 from keydeck.engine.cooldown import Evidence
+from keydeck.engine.credential import Credential
 from keydeck.engine.events import Failed
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.pool import CredentialPool
@@ -296,6 +297,7 @@ class TestFS26OneModelsLimit:
                 model="vendor/m1",
             )
             assert picked(pool) == "aaa001"
+            assert [must(pool.select(model=f"vendor/m{n}")).id for n in (1, 2)] == ["bbb002", "aaa001"]
         found = state(two)
         assert found.health.is_usable
         assert [(model, held.until) for model, held in found.limits(NOW).items()] == [("vendor/m1", NOW + 60)]
@@ -459,6 +461,11 @@ class TestAPolicyThatIsChanged:
             fail(pool, 402)
             (row,) = [row for row in pool.entries() if row.id == "aaa001"]
             assert row.last_error_reset_at == NOW + 120
+
+
+def must(row: Credential | None) -> Credential:
+    assert row is not None
+    return row
 
 
 def looked(pool: CredentialPool) -> None:
