@@ -26,6 +26,7 @@ from keydeck.engine.leasing import Leasing, RowLease, Terms
 from keydeck.engine.picking import Picking
 from keydeck.engine.probing import Probing
 from keydeck.engine.providers import canonical
+from keydeck.engine.ready import Ready
 from keydeck.engine.reports import Report, Reports
 from keydeck.engine.roster import Roster
 from keydeck.engine.snapshot import HomeReader
@@ -162,7 +163,7 @@ class CredentialPool:
     ) -> Credential | None:
         with self._guard:
             self._roster.catch_up()
-            place = self._place(session, self._barred(model, request_id))
+            place = self._place(session, model, request_id)
             if place is None:
                 self._grants.drop()
                 return None
@@ -171,23 +172,25 @@ class CredentialPool:
                 self._store.flush()  # told at once, so that whoever begins next to us begins at the next row
             return row
 
-    def _barred(self, model: str | None, request_id: str | None) -> Collection[str]:
-        """Return the rows that this request must not be sent with."""
-        tried = self._reports.requests.tried(request_id) if request_id else ()
-        limited = self._roster.limited(model) if model and self._roster.ready.limited else ()
-        return {*tried, *limited} if tried or limited else ()
-
-    def _place(self, session: str | None, barred: Collection[str]) -> int | None:
+    def _place(self, session: str | None, model: str | None, request_id: str | None) -> int | None:
         """Return the place of the row that comes next; None if there is none now."""
+        tried = self._reports.requests.tried(request_id) if request_id else ()
         for _ in range(_TRIES):
-            place = self._picking.pick(session, self._roster.without(barred) if barred else None)
+            place = self._picking.pick(session, self._among(model, tried))
             if place is None:
                 break
             if self._probing.may_go(place):
                 return place
             self._roster.catch_up()  # somebody else was faster, and has it to himself for now
         own = self._own_probe()
-        return own if own is not None and self._roster.ready.rows[own].id not in barred else None
+        return own if own is not None and self._roster.ready.rows[own].id not in tried else None
+
+    def _among(self, model: str | None, tried: Collection[str]) -> Ready | None:
+        """Return the rows with those usable that the request may go to; None for all that are."""
+        among = self._roster.without(tried) if tried else None
+        return (
+            among if model is None else (among or self._roster.ready).for_model(model, self._roster.ticks())
+        )
 
     def _own_probe(self) -> int | None:
         """Return the place of the row that this thread or task tries again, if it does."""

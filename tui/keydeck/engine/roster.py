@@ -16,7 +16,6 @@ from keydeck.engine.known import as_known, groups, known_rows, soles
 from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
-from keydeck.engine.state import is_out
 from keydeck.engine.tokens import account_of
 
 # Other files than the store are looked at this often at most (design 3).
@@ -136,12 +135,6 @@ class Roster:
         if not any(place >= 0 and self.ready.is_usable(place) for place in places):
             return None
         return self.ready.among([place for place in self.ready.usable if place not in places])
-
-    def limited(self, model: str) -> list[str]:
-        """Return the rows to which no request with this model may go now."""
-        ready, now = self.ready, self.clock()
-        rows = (ready.rows[place] for place in ready.limited)
-        return [row.id for row in rows if (held := row.limits.get(model)) and is_out(held, now)]
 
     def ids_with(self, place: int) -> tuple[str, ...]:
         """Return the ids of all rows that hold the secret of a place, its own first (hermes-recovery G18)."""
