@@ -43,12 +43,16 @@ class Ready:
         self.place_of = {row.id: place for place, row in enumerate(rows)}
         self.usable: list[int] = []
         """Places of the usable rows, in order."""
+        self.probing: set[int] = set()
+        """Places of the rows that have just cooled: one request at a time tries them."""
         self.waits: Waits = dict(waits or {})
         self._first_of = {place: group[0] for group in groups for place in group}
         self._used = [row.request_count for row in rows]
         for group in groups:
             self._used[group[0]] = sum(rows[place].request_count for place in group)
         self._by_use: list[tuple[int, int]] = []
+        # Place → model → the monotonic time until when the row is out for it; rarely there is any.
+        self._limits: dict[int, dict[str, float]] = {}
         # (monotonic time, place): when the clock gives a row another state. Outdated ones do no harm.
         self._turns: list[tuple[float, int]] = []
 
@@ -83,6 +87,16 @@ class Ready:
         """Tell whether `turn` would do something."""
         return bool(self._turns) and self._turns[0][0] <= ticks
 
+    def back(self, now: float, ticks: float) -> list[tuple[float, int, HealthKind]]:
+        """Return when the clock gives each row another state that is out now, its place, and why it is out."""
+        self._turns = []  # judged anew, each has one turn, and no outdated one
+        states = [self._state(place, now, ticks) for place in range(len(self.rows))]
+        return [
+            (now + (due - ticks), place, states[place].health.kind)
+            for due, place in self._turns
+            if not states[place].health.is_usable
+        ]
+
     def least_used(self) -> int:
         """Return the place of the usable row with the fewest requests, the first among equals."""
         if len(self._by_use) > _SLACK * len(self.rows) + 16:
@@ -105,6 +119,13 @@ class Ready:
         heapq.heapify(line)
         return part
 
+    def for_model(self, model: str, ticks: float) -> Ready:
+        """Return the rows without those that are out for this model (FS-26); itself where there are none."""
+        if not self._limits:
+            return self
+        out = {place for place, limits in self._limits.items() if ticks < limits.get(model, 0.0)}
+        return self.among([place for place in self.usable if place not in out]) if out else self
+
     def after(self, place: int) -> int:
         """Return the usable place that follows in the round."""
         spot = bisect.bisect_right(self.usable, place)
@@ -126,11 +147,19 @@ class Ready:
             del self.usable[bisect.bisect_left(self.usable, place)]
 
     def _state(self, place: int, now: float, ticks: float) -> RowState:
-        """Return a row's state, and note when the clock will give it another."""
+        """Return a row's state, and note what is particular about it, and when the clock will give it another."""
+        state = self._judged(place, now, ticks)
+        note = self.probing.add if state.health.kind is HealthKind.PROBING else self.probing.discard
+        note(place)
+        return state
+
+    def _judged(self, place: int, now: float, ticks: float) -> RowState:
         row = self.rows[place]
         if row.paused is not None and (paused := self._paused(place, now, ticks)):
             return paused
         row = self.rows[place]
+        if row.limits or place in self._limits:
+            self._limit(place, row, now, ticks)
         state = row_state(row, now)
         if (held := standing_of(row)).until is not None and state.health.kind is not HealthKind.PAUSED:
             return self._by_wait(row, held, state, now, ticks)
@@ -156,6 +185,22 @@ class Ready:
         self.rows[place] = replace(row, paused=None, paused_at=None)
         return None
 
+    def _limit(self, place: int, row: Credential, now: float, ticks: float) -> None:
+        """Note for which models a row is out, by the wait that was left when that was learned of."""
+        limits: dict[str, float] = {}
+        for model, held in row.limits.items():
+            if held.strike is None or held.until is None:
+                continue
+            failure, name = held.strike.failure, f"{model} with {row.id}"
+            known, _, due = self.waits.get(name, (None, 0.0, 0.0))
+            if known != (failure, held.until):
+                due = ticks + min(held.until - now, held.until - failure.at)
+                self.waits[name] = ((failure, held.until), held.until, due)
+            limits[model] = due
+        self._limits.pop(place, None)
+        if limits:
+            self._limits[place] = limits
+
     def _by_wait(
         self, row: Credential, held: Standing, state: RowState, now: float, ticks: float
     ) -> RowState:
@@ -173,4 +218,9 @@ class Ready:
         if ticks < due:
             heapq.heappush(self._turns, (due, self.place_of[row.id]))
             return state if state.health.until else row_state(row, min(now, end - 1e-3))
-        return row_state(row, max(now, end)) if state.health.until else state
+        # By the clock that nobody sets: silence after a bench is measured as the bench was.
+        then = max(now, end + (ticks - due))
+        state = row_state(row, then)
+        if (change := changes_at(state)) is not None:
+            heapq.heappush(self._turns, (ticks + (change - then), self.place_of[row.id]))
+        return state
