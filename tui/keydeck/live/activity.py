@@ -76,6 +76,7 @@ class Return(StrEnum):
     PROVEN = "a request went through"
     UNDONE = "its removal is undone"
     AFRESH = "rows of another home"
+    PAUSE_OVER = "pause over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +209,9 @@ def _row_changes(old: Row, new: Row, gap: _Gap) -> Iterator[Change]:
             yield _change(new, ChangeKind.RENAMED, gap.now, detail=old.label)
         if not came_back and _has_new_secret(old, new):
             yield _change(new, ChangeKind.SECRET_CHANGED, gap.now, detail=_new_secret(new))
-    if came_back:
+    if was.kind is HealthKind.PAUSED and turned.kind is not HealthKind.PAUSED:
+        yield _change(new, ChangeKind.RESUMED, gap.now)  # what was wrong before is no news
+    elif came_back:
         yield _change(new, ChangeKind.READY, gap.now, detail=_how_back(old, new, was))
     elif turned.is_usable:
         yield from _bench_unseen(old, new, gap)
@@ -284,6 +287,8 @@ def elapsed(snapshot: HomeSnapshot, since: float, now: float) -> tuple[Change, .
 
 
 def _clock_did(row: Credential, since: float, now: float) -> Change | None:
+    if row.paused is not None and since < row.paused <= now:
+        return _change(row, ChangeKind.RESUMED, row.paused, detail=Return.PAUSE_OVER)
     if row.last_status == "exhausted":
         end = cooldown_end(row)
         if end is not None and since < end <= now and row_state(row, now).health.is_usable:

@@ -147,6 +147,13 @@ def _pool_out(problem: Problem, view: _View) -> tuple[str, ...]:
     return (full + serves, full + steps_in, short + steps_in, back[0] if back else "no key ready")
 
 
+def _all_paused(problem: Problem, view: _View) -> tuple[str, ...]:
+    wait = view.wait(problem.until)
+    serves, steps_in = _serves(problem, view)
+    said = f"paused, back in {wait}" if wait else "every key is paused: space resumes"
+    return (said + serves, said + steps_in, said, "paused")
+
+
 def _renewing(problem: Problem, view: _View) -> tuple[str, ...]:
     serves, steps_in = _serves(problem, view)
     said = "token ended, hermes renews it"
@@ -199,6 +206,7 @@ _SAYS: Final[Mapping[ProblemKind, Callable[[Problem, _View], tuple[str, ...]]]] 
     ProblemKind.CONFIG: _config,
     ProblemKind.BAD_POOL: _bad_pool,
     ProblemKind.POOL_OUT: _pool_out,
+    ProblemKind.ALL_PAUSED: _all_paused,
     ProblemKind.TOGETHER: _together,
     ProblemKind.NEEDS_LOGIN: _needs_login,
     ProblemKind.RENEWING: _renewing,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.credential import Credential, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState, cooldown_s
+from keydeck.engine.state import HealthKind, PoolState, RowState, cooldown_s, row_state
 from keydeck.present.card import advice
 from keydeck.present.panes import since_text
 from keydeck.present.rows import (
@@ -114,15 +115,33 @@ def situation(
         facts.append(("since", _plain(since_text(health.since, now))))
     if health.until is not None:
         left = f"{clock_time(health.until, now)}, in {duration(health.until - now)}"
-        facts.append(("free again", _plain(left)))
+        is_cooling = health.kind is HealthKind.COOLING
+        facts.append(("free again" if is_cooling else "until", _plain(left)))
+    if health.kind is HealthKind.COOLING and health.until is not None:
         facts.append(("", tuple(status_cell(row, now, 34, context.glyphs))))
         facts.append(("evidence", _plain(_evidence(found))))
+    facts += _under_a_pause(found, now, context)
     facts.append(("selection", _plain(_selection(pool, state, found))))
     if found.token_expires_at is not None:
         facts.append(("token", _plain(_token(found.token_expires_at, now))))
     if said := advice(pool, found, context):
         facts.append(("do", (Span(said, Role.ACCENT),)))
     return facts
+
+
+def _under_a_pause(found: RowState, now: float, context: Context) -> list[Fact]:
+    """Return what would keep a paused key out besides."""
+    row = found.row
+    if found.health.kind is not HealthKind.PAUSED or not isinstance(row, Credential):
+        return []
+    beneath = row_state(replace(row, paused=None), now)
+    health, why = beneath.health, why_text(beneath, context)
+    if health.is_usable:
+        return []
+    said = health.kind.value.replace("_", " ")
+    if health.until is not None:
+        said += f" until {clock_time(health.until, now)}"
+    return [("under it", _plain(f"{said}: {why}" if why else said))]
 
 
 def _evidence(found: RowState) -> str:
