@@ -140,7 +140,8 @@ class TestPause:
         operator(home).pause(POOL, "aaa001", until=NOW + 600)
         assert status(home).until == NOW - 60 + 3600
         assert health(home).kind is HealthKind.PAUSED
-        assert health(home, at=NOW + 600) == Health(HealthKind.COOLING, since=NOW - 60, until=NOW + 3540)
+        after = health(home, at=NOW + 600)
+        assert (after.kind, after.since, after.until) == (HealthKind.COOLING, NOW - 60, NOW + 3540)
         pool = a_reader(home).read().pool(POOL)
         assert pool is not None
         assert pool.at(NOW).next_ready_at == NOW + 3540

@@ -101,10 +101,6 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [failed(), Succeeded(ids=("aaa001",), provider=POOL, granted=(0, 0))],
         [("benched", "aaa001", None)],
     ),
-    "a success after the clock had ended the bench": (
-        [failed(until=NOW - 1), Succeeded(ids=("aaa001",), provider=POOL)],
-        [("benched", "aaa001", None), ("ready", "aaa001", Return.COOLDOWN_OVER)],
-    ),
     "a move of a row that the files alone place": (
         [
             Moved(order={"aaa001": 1.0, "bbb002": 2.0}, provider=POOL),
@@ -193,6 +189,19 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "uses": ([Used(counts={"aaa001": 5})], []),
     "about no row": ([Reset(ids=(), provider=POOL), Failed(ids=(), provider=POOL)], []),
 }
+
+
+def test_a_success_after_the_clock_had_ended_the_bench_is_no_news(home: Path) -> None:
+    """The end of the bench was told; who goes through then was well already."""
+    clock = FakeClock()
+    store = a_store(home, clock)
+    timeline = a_timeline(home, store, tells_time=True)
+    timeline.catch_up(NOW)
+    store.append(failed(until=NOW + 5))
+    clock.forward(6)
+    store.append(Succeeded(ids=("aaa001",), provider=POOL))
+    changes = timeline.catch_up(NOW + 6)
+    assert told(changes) == [("benched", "aaa001", None), ("ready", "aaa001", Return.COOLDOWN_OVER)]
 
 
 @pytest.mark.parametrize(("events", "expected"), CASES.values(), ids=CASES)

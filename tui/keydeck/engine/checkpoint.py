@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from keydeck.engine.cooldown import FREE, NEVER, Benches, Failure, Strike, aged
+from keydeck.engine.cooldown_form import benches_form, read_benches
 from keydeck.engine.events import START, Position, Status
+from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone, without_past_pauses
+from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, without_past_pauses
 from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
 from keydeck.engine.parking import FOR_GOOD
 
@@ -23,7 +26,7 @@ VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
-_FACTS_FIELDS: Final = frozenset("nubsrtloz")
+_FACTS_FIELDS: Final = frozenset("nubsrtlozk")
 _C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
 _A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
@@ -125,8 +128,11 @@ def section_gen(document: Mapping[str, Any]) -> int:
 
 
 def pruned(ledger: Ledger, now: float) -> Ledger:
-    """Return the ledger without what time took: pauses that are over, tombstones and writers of long ago."""
+    """Return the ledger without what is so old that nobody can come back with it, and nobody is out for it."""
     kept = without_past_pauses(ledger, now)
+    for name, facts in kept.rows.items():
+        if facts.benches.strikes and (left := aged(facts.benches, now)) is not facts.benches:
+            kept.rows[name] = facts._replace(benches=left)
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
@@ -154,7 +160,7 @@ def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledge
         writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
         gen=gen,
         store=told["store"],
-        min_reader=int(told.get("min_reader", 1)),
+        min_reader=max(int(told.get("min_reader", 1)), READER),
     )
 
 
@@ -167,19 +173,14 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
     form: dict[str, Any] = {
         "n": facts.used,
         "u": facts.used_at if facts.used_at != START else None,
-        "b": facts.bench,
-        "s": facts.streak,
-        "r": facts.reset if facts.reset != NEVER else None,
+        "k": benches_form(facts.benches) if facts.benches is not FREE else None,
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
-        "z": None,
     }
-    if facts.bench:
-        form["b"] = [facts.bench.status, facts.bench.key, facts.bench.place]
+    kept = {name: value for name, value in form.items() if value}
     if facts.paused is not None:
-        form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
-    kept = {name: value for name, value in form.items() if value is not None and value != 0}
+        kept["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     if facts.priority is not None:
         kept["o"] = facts.priority  # 0 is a priority
     return {**kept, **facts.extra}
@@ -187,14 +188,12 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
 
 def _facts(form: dict[str, Any]) -> Facts:
     reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
-    bench, reset, used_at = reads("b"), reads("r"), reads("u")
+    benches, used_at = reads("k"), reads("u")
     paused, paused_at = _pause(*form["z"]) if "z" in form else (None, 0.0)
     return Facts(
         used=reads("n", 0),
         used_at=_place(used_at) if used_at else START,
-        bench=_bench(bench) if bench else None,
-        streak=reads("s", 0),
-        reset=_place(reset) if reset else NEVER,
+        benches=read_benches(benches) if benches else _one_bench(reads("b"), reads("s", 1), reads("r")),
         told_at=reads("t", 0.0),
         label=reads("l"),
         priority=reads("o"),
@@ -204,9 +203,25 @@ def _facts(form: dict[str, Any]) -> Facts:
     )
 
 
-def _bench(form: list[Any]) -> Bench:
-    status, key, place = form
-    return Bench(Status(*status), key, _place(place))
+def _one_bench(bench: list[Any] | None, streak: int, reset: Any) -> Benches:
+    """Return the benches of a row as an older version summed them up."""
+    if not (bench or reset):
+        return FREE
+    mark = _place(reset) if reset else NEVER
+    if not bench:
+        return Benches(reset=mark)
+    form, key, at = bench
+    status, place = Status(*form), _place(at)
+    kind = classify(status.code, status.reason, status.message, is_login=False)
+    failure = Failure(
+        FailureKind.REVOKED if status.status == "dead" else kind,
+        status.at or 0.0,
+        status.code,
+        status.until,
+        key=key,
+    )
+    words = (status.reason, status.message) if status.reason or status.message else None
+    return Benches((Strike(failure, place, place, max(streak, 1), words),), mark)
 
 
 def _pause(until: float | None, at: float) -> tuple[float, float]:

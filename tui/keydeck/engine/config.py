@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.errors import ConfigBroken, ConfigReadOnly, Refused
 from keydeck.engine.files import Disk, make_dir, read_file, write_whole
 from keydeck.engine.home import Home
@@ -23,6 +24,7 @@ from keydeck.engine.secret import Secret
 
 if TYPE_CHECKING:
     from keydeck.engine.config_edit import Document
+    from keydeck.engine.cooldown_config import CooldownProblem
 
 # hermes knows the first four and reads any other name as fill_first (hermes-pool 2.2).
 KNOWN_STRATEGIES: Final = ("fill_first", "round_robin", "least_used", "random", "sticky")
@@ -90,6 +92,8 @@ class Config:
         lookup: (base URL, pool key) of the entries hermes itself searches, in its order.
         history_bytes: how much journal is kept at most, from ``credential_pool.history.mib``.
         history_s: for how long, in seconds, from ``credential_pool.history.days``.
+        cooldown: the table and what ``credential_pool.cooldown`` changes in it.
+        cooldown_problems: the entries there that do not hold, by line.
     """
 
     strategies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -100,6 +104,8 @@ class Config:
     lookup: tuple[tuple[str, str], ...] = ()
     history_bytes: int = DEFAULT_HISTORY_BYTES
     history_s: float = DEFAULT_HISTORY_S
+    cooldown: Policy = DEFAULT_POLICY
+    cooldown_problems: tuple[CooldownProblem, ...] = ()
 
     def strategy_of(self, pool_key: str) -> str:
         """Return the strategy written for a pool, known or not, else the default."""
@@ -134,6 +140,7 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
 
     document = parse_mapping(data, path)
     model = _model_section(document)
+    policy, problems = _cooldown(document, data, path)
     return Config(
         strategies=MappingProxyType(dict(_strategies(document.get(STRATEGY_SECTION), env))),
         endpoints=_once_per_pool([*_listed(document, env), *_mapped(document, env)]),
@@ -143,7 +150,19 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
         lookup=tuple(_hermes_lookup(document, env)),
         history_bytes=int(_history(document, "mib", DEFAULT_HISTORY_BYTES / (1 << 20)) * (1 << 20)),
         history_s=_history(document, "days", DEFAULT_HISTORY_S / 86400) * 86400,
+        cooldown=policy,
+        cooldown_problems=problems,
     )
+
+
+def _cooldown(document: Document, data: bytes, path: Path) -> tuple[Policy, tuple[CooldownProblem, ...]]:
+    section = document.get("credential_pool")
+    if not isinstance(section, dict) or section.get("cooldown") is None:
+        return DEFAULT_POLICY, ()
+    from keydeck.engine.config_edit import composed
+    from keydeck.engine.cooldown_config import read_cooldown
+
+    return read_cooldown(composed(data, path))
 
 
 def _history(document: Document, name: str, default: float) -> float:

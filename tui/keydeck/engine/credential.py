@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint
+
+if TYPE_CHECKING:
+    from keydeck.engine.cooldown import Standing
 
 STATUS_FIELDS: Final = (
     "last_status",
@@ -190,6 +193,10 @@ class Credential:
     """When that was."""
     unset: str | None = None
     """Why a row that only refers to its secret has none, for the operator."""
+    standing: Standing | None = None
+    """How it stands by all that is known; None: only its own status fields tell."""
+    limits: Mapping[str, Standing] = field(default_factory=dict)
+    """Model → how it stands for requests with it, where that is worse than for others."""
 
     @property
     def runtime_api_key(self) -> str:

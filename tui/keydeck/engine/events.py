@@ -74,6 +74,10 @@ class Failed(Event):
     """Fingerprint of the secret that failed: another secret is not to blame."""
     granted: Position | None = None
     """Up to where the journal was known when the request was granted; None: until now."""
+    kind: str | None = None
+    """What kind of failure it was, a `FailureKind`; None: code, reason and message tell."""
+    scope: str = "row"
+    """What it concerns: ``row``, ``account`` (then `ids` are its rows) or ``model:`` and a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,8 @@ class Succeeded(Event):
     granted: Position | None = None
     past: float | None = None
     """The start of the bench that it ends; of another program's this may be told before the bench itself."""
+    model: str | None = None
+    """Which model answered; of other models it proves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +347,9 @@ _SHORT: Final[Mapping[str, str]] = MappingProxyType(
         "until": "u",
         "key": "k",
         "granted": "g",
+        "kind": "f",
+        "scope": "sc",
+        "model": "md",
         "order": "o",
         "rows": "o",
         "seen": "o",

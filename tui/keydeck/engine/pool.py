@@ -16,16 +16,16 @@ from keydeck.engine.config import Config, custom_pool_key_for
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import ConfigError, Refused, StoreError
 from keydeck.engine.events import START, Failed, Position, Succeeded
+from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.flusher import follow_forks
 from keydeck.engine.home import Home, Surroundings, locate_home
-from keydeck.engine.known import as_known, groups, known_rows
+from keydeck.engine.known import as_known, groups, known_rows, soles
 from keydeck.engine.providers import canonical, is_custom
 from keydeck.engine.ready import Ready
 from keydeck.engine.redact import visible
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
-from keydeck.engine.state import is_terminal
 from keydeck.engine.strategies import GO_ON, picker
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class CredentialPool:
         """Return every readable row, in the order they are tried."""
         with self._guard:
             self._catch_up()
-            known = known_rows(self.provider, self._ready.rows, self._store.facts)
+            known = known_rows(self.provider, self._ready.rows, self._store.facts, self._snapshot.policy)
             return [row for row in known if isinstance(row, Credential)]
 
     def has_credentials(self) -> bool:
@@ -176,13 +176,14 @@ class CredentialPool:
         with self._guard:
             place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
             # A bench that is not known here yet was told after the grant: this success does not end it.
-            if place is not None and self._ready.rows[place].last_status:
+            if place is not None and self._ready.rows[place].standing:
                 self._tell_success(self._ready.rows[place])
 
     def _tell_success(self, row: Credential) -> None:
         facts, granted = self._store.facts(row.id), self._granted.get(row.id)
-        if facts and facts.bench and (granted is None or facts.bench.place < granted):
-            ids, past = self._ids_with(row), facts.bench.status.at
+        strikes = facts.benches.strikes if facts else ()
+        if strikes and (granted is None or strikes[0].place < granted):
+            ids, past = self._ids_with(row), row.last_status_at
             self._store.append(Succeeded(ids=ids, provider=self.provider, granted=granted, past=past))
 
     def try_refresh_current(self) -> Credential | None:
@@ -287,12 +288,15 @@ class CredentialPool:
             self._read()
             return
         self._seen = self._store.poll()
-        now, ticks = self._reader.clock(), self._ticks()
+        now, ticks, policy = self._reader.clock(), self._ticks(), self._snapshot.policy
         for row_id in changed:
             place = self._ready.place_of.get(row_id)
             if place is not None:
-                row = as_known(self._ready.rows[place], self._store.facts(row_id))
+                row, facts = self._ready.rows[place], self._store.facts(row_id)
+                row = as_known(row, facts, policy, is_sole=row_id in self._alone)
                 self._ready.put(place, row, self._uses_with(place, row), now, ticks)
+        if soles(self._ready.rows) != self._alone:
+            self._read()
 
     def _read(self) -> None:
         """Read everything now."""
@@ -310,6 +314,7 @@ class CredentialPool:
             rows = [row for row in self._pool.rows if isinstance(row, Credential)]
             self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
             self._by_secret: dict[Secret, int] | None = None
+            self._alone = soles(rows)
             self._ready = Ready(rows, list(self._groups.values()), self._ready.waits)
             self._ready.begin(self._reader.clock(), self._ticks())
             self._last = self._ready.place_of.get(current.id) if current else None
@@ -386,16 +391,18 @@ class CredentialPool:
         row = self._ready.rows[place]
         reason, message = (self._harmless(context.get(name)) for name in ("reason", "message"))
         secret = row.live_secret
+        kind = classify(code, reason, message, is_login=row.auth_type == "oauth")
         return Failed(
             ids=self._ids_with(row),
             provider=self.provider,
-            status="dead" if is_terminal(code, reason) else "exhausted",
+            status="dead" if kind is FailureKind.REVOKED else "exhausted",
             code=code,
             reason=reason,
             message=message,
             until=reset_time(context, self._reader.clock()),
             key=secret.fingerprint if secret else None,
             granted=self._granted.get(row.id),
+            kind=kind,
         )
 
     def _harmless(self, text: Any) -> str | None:

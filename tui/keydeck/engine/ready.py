@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential
-from keydeck.engine.state import RowState, changes_at, row_state
+from keydeck.engine.state import HealthKind, RowState, changes_at, row_state, standing_of
 
 # A heap of uses grows by an entry a pick; beyond this much slack it is built anew.
 _SLACK: Final = 4
@@ -122,8 +123,8 @@ class Ready:
             return paused
         row = self.rows[place]
         state = row_state(row, now)
-        if row.last_status == "exhausted":
-            return self._by_wait(row, state, now, ticks)
+        if (held := standing_of(row)).until is not None and state.health.kind is not HealthKind.PAUSED:
+            return self._by_wait(row, held, state, now, ticks)
         if (due := changes_at(state)) is not None:
             heapq.heappush(self._turns, (ticks + (due - now), place))
         return state
@@ -146,15 +147,18 @@ class Ready:
         self.rows[place] = replace(row, paused=None, paused_at=None)
         return None
 
-    def _by_wait(self, row: Credential, state: RowState, now: float, ticks: float) -> RowState:
+    def _by_wait(
+        self, row: Credential, held: Standing, state: RowState, now: float, ticks: float
+    ) -> RowState:
         """Judge a benched row by the wait that was left when its bench was learned of."""
-        which = (row.last_status_at, row.last_error_code, row.last_error_reset_at)
+        which = (held.strike, held.until)
         known, end, due = self.waits.get(row.id, (None, 0.0, 0.0))
         if known != which:
             if (until := state.health.until) is None:
                 return state
             # Should the clock have gone back since it was written down, nobody waits longer than was meant.
-            left = until - now if row.last_status_at is None else min(until - now, until - row.last_status_at)
+            since = state.health.since
+            left = until - now if since is None else min(until - now, until - since)
             end, due = until, ticks + left
             self.waits[row.id] = (which, end, due)
         if ticks < due:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
@@ -21,6 +21,7 @@ from keydeck.engine.config import (
     custom_pool_key_for,
     read_config,
 )
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import Credential, Row, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
@@ -36,6 +37,9 @@ from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
 from keydeck.engine.strategies import certain_pick
 from keydeck.engine.trouble import Trouble, gravest_first
+
+if TYPE_CHECKING:
+    from keydeck.engine.cooldown_config import CooldownProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,10 @@ class HomeSnapshot:
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     store_troubles: tuple[Trouble, ...] = ()
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
+    policy: Policy = DEFAULT_POLICY
+    """How long failures bench."""
+    policy_problems: tuple[CooldownProblem, ...] = ()
+    """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -180,7 +188,9 @@ class HomeReader:
         offers = discover(scene)
         lists = _overlaid(scene, _with_inherited(stored, root), offers)
         pools = tuple(
-            PoolSnapshot(provider, _strategy(config, provider, rows), self._known(provider, rows))
+            PoolSnapshot(
+                provider, _strategy(config, provider, rows), self._known(provider, rows, config.cooldown)
+            )
             for provider, rows in lists.items()
             if rows
         )
@@ -196,6 +206,8 @@ class HomeReader:
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
+            policy=config.cooldown,
+            policy_problems=config.cooldown_problems,
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
@@ -251,13 +263,15 @@ class HomeReader:
         try:
             self._good_config = read_config(self.home, env, self.disk)
             self.store.keep_history(self._good_config.history_bytes, self._good_config.history_s)
+            for store in self.stores:
+                store.keep_policy(self._good_config.cooldown)
             self.store.keep_strategies(self._good_config.strategies)
         except ConfigError as error:
             return self._good_config, error
         return self._good_config, None
 
-    def _known(self, provider: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-        return known_rows(provider, rows, self.store_of(rows).facts)
+    def _known(self, provider: str, rows: tuple[Row, ...], policy: Policy) -> tuple[Row, ...]:
+        return known_rows(provider, rows, self.store_of(rows).facts, policy)
 
     @property
     def stores(self) -> tuple[Store, ...]:

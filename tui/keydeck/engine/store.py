@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from keydeck.engine.cooldown_policy import Policy
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.events import Event, Outside, Position, Record
 from keydeck.engine.follower import Follower
@@ -161,6 +162,9 @@ class Store(Protocol):
 
     def keep_strategies(self, strategies: Mapping[str, str]) -> None:
         """Note how hermes chooses, by pool key: one that goes round shuffles the rows without meaning it."""
+
+    def keep_policy(self, policy: Policy) -> None:
+        """Note how long failures bench: what hermes reads in the rows follows from it."""
 
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""

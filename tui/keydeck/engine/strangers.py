@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from keydeck.engine.checkpoint import SECTION
+from keydeck.engine.cooldown import standing, status_of
 from keydeck.engine.credential import row_fingerprint
-from keydeck.engine.events import Adopted, Event, Outside, Seen, Status
+from keydeck.engine.events import Adopted, Event, Outside, Seen
 from keydeck.engine.ledger import Facts, Ledger
 from keydeck.engine.left import Left, read_left
 from keydeck.engine.memory import LOST, Memory
 from keydeck.engine.parking import is_parking
-from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED, written_status
-from keydeck.engine.raw_rows import RawRow, is_login, mark_of, raw_rows, seen_of
+from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED
+from keydeck.engine.raw_rows import CLEAN, RawRow, is_login, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
-from keydeck.engine.state import end_of
+from keydeck.engine.state import filed_standing
 
 
 def outside_events(
@@ -77,7 +78,7 @@ def _with_what_followed(seen: Seen, since: Facts | None) -> Seen:
     """Return a row of another home with what was told of it since it is here."""
     if since is None:
         return seen
-    status = since.bench.status if since.bench else seen.status
+    status = status_of(standing(since.benches)) if since.benches.strikes else seen.status
     return seen._replace(used=seen.used + since.used, status=status)
 
 
@@ -137,7 +138,7 @@ class _Judge:
         return bool(
             reads(STAMP_FIELD) == f"{STAMP}{self.filed.gen}"
             and reads("last_status") is None
-            and before.bench is None
+            and row.id not in self.left.status
             and before.paused is None
             and reads("request_count") == before.used
             and reads("label") == before.label
@@ -167,7 +168,7 @@ class _Judge:
     # Each of these yields what is accepted, and the name of what is lost.
 
     def _health(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
-        wrote = written_status(before)
+        wrote = self.left.status.get(row.id, CLEAN)
         if seen.status == wrote:
             return
         if is_parking(seen.status):  # from before a resume, or another pause
@@ -182,21 +183,19 @@ class _Judge:
             else:
                 yield "cooldown" if wrote.status else "reset"
         elif current:
-            yield self._ended(row, wrote)
+            end = wrote.until if wrote.until is not None else filed_standing(wrote).until
+            is_over = end is not None and end <= self.now
+            yield _outside(row, "ended" if is_over else "cleared", past=wrote.at)
         else:
             yield "cooldown"
 
     def _freed(self, row: RawRow, before: Facts, current: bool) -> Iterator[Outside | str]:
         """Judge a paused row that is free in the file. A reset of hermes ends the bench under the pause, no more."""
-        if before.paused is not None and before.paused > self.now:
-            yield "pause"
-        if current and before.bench:
-            yield self._ended(row, before.bench.status)
-
-    def _ended(self, row: RawRow, bench: Status) -> Outside:
-        end = end_of(bench)
-        is_over = end is not None and end <= self.now
-        return _outside(row, "ended" if is_over else "cleared", past=bench.at)
+        if before.paused is None or before.paused <= self.now:
+            return
+        yield "pause"
+        if current and before.benches.strikes:
+            yield _outside(row, "cleared", past=before.told_at)
 
     def _uses(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
         if current and seen.used > before.used:

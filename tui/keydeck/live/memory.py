@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from keydeck.engine.cooldown import CLEAR, Standing, Strike, standing
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY
 from keydeck.engine.credential import BadRow
 from keydeck.engine.events import (
     Added,
@@ -29,9 +31,8 @@ from keydeck.engine.events import (
     Resumed,
     Succeeded,
 )
-from keydeck.engine.ledger import FRESH, Bench, Facts, Ledger
+from keydeck.engine.ledger import FRESH, Facts, Ledger
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import end_of
 
 _WRITERS_KEPT: Final = 4096
 
@@ -49,6 +50,7 @@ class Memory:
         self._places: dict[str, float] = {}
         self._places_now: dict[str, float] = {}
         self._tells_past = True
+        self._policy = DEFAULT_POLICY
         self._ends: list[tuple[float, str, Position]] = []
         self._pauses: list[tuple[float, str]] = []
 
@@ -56,6 +58,7 @@ class Memory:
 
     def meet(self, snapshot: HomeSnapshot) -> None:
         """Learn what rows are called and whose they are, for what no event says."""
+        self._policy = snapshot.policy
         for pool in snapshot.pools:
             for row in pool.rows:
                 self._providers.setdefault(row.id, pool.provider)
@@ -115,9 +118,9 @@ class Memory:
         if isinstance(event, Moved):
             self._places.update(event.order)
         for row_id in ids:
-            bench = self.facts(row_id).bench
-            if bench and (end := bench_end(bench)) is not None:
-                heapq.heappush(self._ends, (end, row_id, bench.place))
+            held = self.standing(row_id)
+            if held.strike and held.until is not None:
+                heapq.heappush(self._ends, (held.until, row_id, held.strike.place))
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -125,6 +128,13 @@ class Memory:
         """Return what was told of a row, removed or not."""
         tomb = self.ledger.tombs.get(row_id)
         return tomb.facts if tomb else self.ledger.rows.get(row_id, FRESH)
+
+    def standing(self, row_id: str, facts: Facts | None = None) -> Standing:
+        """Return how a row stands by what was told of it, or by other facts of it, under the present policy."""
+        benches = (facts or self.facts(row_id)).benches
+        if not benches.strikes:
+            return CLEAR
+        return standing(benches, self._policy, self.provider_of(row_id), row_id)
 
     def provider_of(self, row_id: str) -> str:
         """Return whose row it is; empty where nobody said."""
@@ -146,14 +156,14 @@ class Memory:
         """When the next bench or pause is over by the clock, perhaps; infinity where none is running."""
         return min(heap[0][0] if heap else math.inf for heap in (self._ends, self._pauses))
 
-    def ended(self, until: float) -> Iterator[tuple[float, str, Bench]]:
-        """Yield the benches that the clock ended by then and nothing else had ended: when, of which row, and it."""
+    def ended(self, until: float) -> Iterator[tuple[float, str, Strike]]:
+        """Yield the benches that the clock ended by then and nothing else had ended: when, whose, and why."""
         while self._ends and self._ends[0][0] <= until:
             end, row_id, place = heapq.heappop(self._ends)
-            facts = self.facts(row_id)
-            bench, is_paused = facts.bench, facts.paused is not None and facts.paused > end
-            if bench and not is_paused and bench.place == place and bench_end(bench) == end:
-                yield end, row_id, bench
+            held, paused = self.standing(row_id), self.facts(row_id).paused
+            is_paused = paused is not None and paused > end
+            if held.strike and not is_paused and held.strike.place == place and held.until == end:
+                yield end, row_id, held.strike
 
     def pauses_ended(self, until: float) -> Iterator[tuple[float, str]]:
         """Yield the pauses that the clock ended by then and nobody had: when, and of which row."""
@@ -161,12 +171,6 @@ class Memory:
             end, row_id = heapq.heappop(self._pauses)
             if self.facts(row_id).paused == end:
                 yield end, row_id
-
-
-def bench_end(bench: Bench) -> float | None:
-    """Return when the clock ends a bench, if it does."""
-    end = end_of(bench.status) if bench.status.status == "exhausted" else None
-    return end if end is not None and math.isfinite(end) else None
 
 
 def ids_of(event: Event) -> tuple[str, ...]:
