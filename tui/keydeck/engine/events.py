@@ -127,6 +127,14 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dismissed(Event):
+    """The operator needs no reminder any more of a row that needed a login and was removed by another program."""
+
+    id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Added(Event):
     """A row is new, or came back by an undo; a tombstone of its id is lifted."""
 
@@ -192,6 +200,7 @@ class Outside(Event):
     what: str
     """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``, ``moved``;
     ``lost …`` for what is healed; ``old secret`` for one that could not be, ``new secret`` for a renewed login;
+    ``reminded`` of one that was removed before: the operator took back that he had dismissed it;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
     count: int = 0
     """Requests that the other program counted."""
@@ -317,6 +326,7 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "unreset": Restored,
         "pause": Paused,
         "resume": Resumed,
+        "dismiss": Dismissed,
         "add": Added,
         "rm": Removed,
         "edit": Edited,

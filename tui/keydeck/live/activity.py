@@ -15,7 +15,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import Health, HealthKind, bench_end, row_state
 from keydeck.engine.tokens import token_expires_at
@@ -163,8 +163,11 @@ def _strategy_changed(pool: PoolSnapshot, now: float) -> Change:
 
 def _pairs(old: PoolSnapshot | None, new: PoolSnapshot | None) -> Iterator[tuple[Row | None, Row | None]]:
     """Yield every row before and after; None where it was not, or is not any more."""
-    were = {row.id: row for row in old.rows} if old else {}
-    are = {row.id: row for row in new.rows} if new else {}
+    # Of one that vanished a reminder is left: for what happened it is not there.
+    were, are = (
+        {row.id: row for row in pool.rows if not isinstance(row, VanishedRow)} if pool else {}
+        for pool in (old, new)
+    )
     gone = {identity: row for identity, row in were.items() if identity not in are}
     offers = _offers(gone.values())
     for identity, row in are.items():

@@ -268,7 +268,7 @@ def _outside(told: _Told) -> Iterator[Change]:
         yield told.change(ChangeKind.HEALED, row_id, detail=what.removeprefix("lost "))
     elif what in _OUTSIDE:
         yield told.change(_OUTSIDE[what], row_id, label=label)
-    elif what not in ("ended", "used"):  # the clock and the counts tell these
+    elif what not in ("ended", "used", "reminded"):  # the clock and the counts tell these
         yield told.change(ChangeKind.OUTSIDE, row_id, label=label, detail=what)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keydeck.engine.credential import Row
+from keydeck.engine.credential import Row, VanishedRow
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.engine.state import row_state
 from keydeck.live.problems import Problem, ProblemKind
@@ -172,7 +172,10 @@ def _together(_problem: Problem, _view: _View) -> tuple[str, ...]:
     return ("together: look at the provider, not the keys", "together: look at the provider")
 
 
-def _needs_login(_problem: Problem, _view: _View) -> tuple[str, ...]:
+def _needs_login(problem: Problem, view: _View) -> tuple[str, ...]:
+    found = view.places.get((problem.provider, problem.row_id or ""))
+    if found and isinstance(found[1], VanishedRow):
+        return (view.why(problem.provider, problem.row_id), "removed, log in again", "log in again")
     return ("log in again",)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.frame import framed
@@ -139,6 +139,8 @@ def advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
         return "act on it with --profile default" if not found.health.is_usable else ""
     if kind is HealthKind.COOLING:
         return _before_a_reset(row)
+    if isinstance(row, VanishedRow):
+        return "log in again or press a for a new key; d takes this line away"
     if kind is HealthKind.NEEDS_LOGIN:
         if isinstance(row, Credential) and row.auth_type == "api_key":
             return "press a for a new key, then d on this one; waiting does not help"

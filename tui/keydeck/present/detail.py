@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.cooldown import Evidence
-from keydeck.engine.credential import Credential, is_owned
+from keydeck.engine.credential import Credential, VanishedRow, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState, row_state
 from keydeck.present.card import advice
@@ -38,7 +38,8 @@ def identity(
     """Return what a key is and, where `sent` is known, how much it was used in the last hour."""
     row = found.row
     if not isinstance(row, Credential):
-        return [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+        facts = [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+        return [*facts, *_vanished(row, context)] if isinstance(row, VanishedRow) else facts
     place = [item.id for item in pool.rows].index(row.id) + 1
     kind = "API key" if row.auth_type == "api_key" else f"{label_text(row.auth_type, context.scrubber)} login"
     source = row.source.partition(":")[0] if context.masked else row.source
@@ -63,6 +64,14 @@ def identity(
     if row.inherited:
         facts.append(("profile", _plain("the root profile's; acts need --profile default")))
     return facts
+
+
+def _vanished(row: VanishedRow, context: Context) -> list[Fact]:
+    """Return why a key needed a login that is in no file any more."""
+    status = row.status
+    said = "" if context.masked else said_text(status.message or status.reason or "", context.scrubber)
+    why = " ".join(part for part in (str(status.code or ""), said) if part)
+    return [("rejected", _plain(why))] if why else []
 
 
 def _key_text(row: Credential) -> str:

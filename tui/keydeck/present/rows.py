@@ -105,7 +105,17 @@ def key_row(
     if not isinstance(row, Credential):
         why = said_text(health.why or "", context.scrubber)
         shown_id = label_text(row.id, context.scrubber)
-        return KeyRow(row.id, health.kind, name, "", "", "", why, "", is_next=False, shown_id=shown_id)
+        return KeyRow(
+            row.id,
+            health.kind,
+            name,
+            *("", "", ""),
+            why,
+            "",
+            is_next=False,
+            since=health.since,
+            shown_id=shown_id,
+        )
     return KeyRow(
         id=row.id,
         kind=health.kind,

@@ -14,7 +14,7 @@ from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.screens.deck import DeckScreen
 from keydeck.engine.acts import Done, Operator, inherited_text
 from keydeck.engine.bulk import each
-from keydeck.engine.credential import BadRow, Credential, Row
+from keydeck.engine.credential import BadRow, Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind
 from keydeck.present.consequences import pause_lines, removal_lines, removals_lines, reset_lines
@@ -127,7 +127,9 @@ class KeyActs(DeckScreen):
     def do_key_remove(self) -> None:
         """Ask, naming the consequences, and remove what was shown, whatever moved meanwhile (FS-58)."""
         places = self._acted_on()
-        if places and self._are_own(places):
+        if len(places) == 1 and isinstance(self._row_at(places[0]), VanishedRow):
+            self._act_on(places, lambda operator, place: operator.remove(*place), "dismissed")
+        elif places and self._are_own(places):
             self._ask(
                 "remove",
                 lambda: self._removal_lines(places),
@@ -141,7 +143,11 @@ class KeyActs(DeckScreen):
             if pool is not None and pool.is_inherited:
                 self._deck.tell(inherited_text(provider), "error")
                 return False
-        if len(places) == 1 and (row := self._row_at(places[0])) and isinstance(row, BadRow):
+        row = self._row_at(places[0]) if len(places) == 1 else None
+        if isinstance(row, VanishedRow):
+            self._deck.tell(f"it is {row.reason}; d takes this line away", "error")
+            return False
+        if isinstance(row, BadRow):
             self._deck.tell(f"that row cannot be read ({row.reason}); mend auth.json by hand", "error")
             return False
         return True
