@@ -225,6 +225,11 @@ class Books:
         return not (self._queue or self._pending)
 
     @property
+    def is_told(self) -> bool:
+        """Whether every event is in the journal; uses may wait."""
+        return not self._queue
+
+    @property
     def has_unsent(self) -> bool:
         """Whether something waits."""
         return bool(self._queue or self._pending)

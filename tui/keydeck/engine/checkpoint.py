@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from keydeck.engine.claims import leases_form, probe_form, read_leases, read_probe, without_ended
 from keydeck.engine.cooldown import FREE, NEVER, Benches, Failure, Strike, aged
 from keydeck.engine.cooldown_form import benches_form, read_benches
 from keydeck.engine.events import START, Position, Status
@@ -26,7 +27,7 @@ VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
-_FACTS_FIELDS: Final = frozenset("nubsrtlozk")
+_FACTS_FIELDS: Final = frozenset("nubsrtlozkhv")
 _C_FIELDS: Final = frozenset(
     {"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader", "vanished"}
 )
@@ -132,12 +133,16 @@ def section_gen(document: Mapping[str, Any]) -> int:
 
 
 def pruned(ledger: Ledger, now: float) -> Ledger:
-    """Return the ledger without what is so old that nobody can come back with it, and nobody is out for it."""
+    """Return the ledger without what time took: pauses that are over, benches, tombstones and writers of long ago."""
     kept = without_past_pauses(ledger, now)
-    for name, facts in kept.rows.items():
+    for name, facts in ledger.rows.items():
         if facts.benches.strikes and (left := aged(facts.benches, now)) is not facts.benches:
-            kept.rows[name] = facts._replace(benches=left)
+            kept.rows[name] = kept.rows[name]._replace(benches=left)
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
+    kept.rows = {
+        name: facts._replace(leases=without_ended(facts.leases, now)) if facts.leases else facts
+        for name, facts in kept.rows.items()
+    }
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
 
@@ -185,6 +190,8 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
+        "h": leases_form(facts.leases),
+        "v": probe_form(facts.probe),
     }
     kept = {name: value for name, value in form.items() if value}
     if facts.paused is not None:
@@ -207,6 +214,8 @@ def _facts(form: dict[str, Any]) -> Facts:
         priority=reads("o"),
         paused=paused,
         paused_at=paused_at,
+        leases=read_leases(reads("h")),
+        probe=read_probe(reads("v")),
         extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 

@@ -135,6 +135,38 @@ class Dismissed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leased(Event):
+    """Somebody claims a row, or goes on claiming it, for work in flight; `ids` are it and those with its secret."""
+
+    ids: tuple[str, ...]
+    provider: str
+    lease: str
+    ttl_s: float
+    """For so many seconds, should nobody give it back before."""
+    most: int | None = None
+    """The claim is void where so many others hold the row; None: it never is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released(Event):
+    """Work in flight is done, or given up."""
+
+    ids: tuple[str, ...]
+    provider: str
+    lease: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed(Event):
+    """Somebody claims to be the one who tries a row again after its cooldown."""
+
+    ids: tuple[str, ...]
+    provider: str
+    by: str
+    """Names the claim."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Added(Event):
     """A row is new, or came back by an undo; a tombstone of its id is lifted."""
 
@@ -304,6 +336,7 @@ _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "str | None": _or_none(_text),
         "int": _whole,
         "int | None": _or_none(_whole),
+        "float": _number,
         "float | None": _or_none(_number),
         "bool": bool,
         "tuple[str, ...]": lambda value: tuple(_text(name) for name in _list(value)),
@@ -327,6 +360,9 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "pause": Paused,
         "resume": Resumed,
         "dismiss": Dismissed,
+        "lease": Leased,
+        "release": Released,
+        "probe": Probed,
         "add": Added,
         "rm": Removed,
         "edit": Edited,
@@ -364,6 +400,9 @@ _SHORT: Final[Mapping[str, str]] = MappingProxyType(
         "rows": "o",
         "seen": "o",
         "what": "x",
+        "lease": "h",
+        "ttl_s": "d",
+        "most": "q",
     }
 )
 

@@ -20,7 +20,7 @@ from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import Status
 from keydeck.engine.ledger import Facts
-from keydeck.engine.parking import is_parking, pause_of
+from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 from keydeck.engine.secret import Secret
 from keydeck.engine.state import filed_standing, standing_of
 
@@ -55,7 +55,7 @@ def as_known(
     """
     if facts is None:
         return _as_filed(row, policy)
-    told: dict[str, Any] = {"request_count": max(facts.used, 0)}
+    told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
     benches = facts.benches
     if not benches.strikes:
         told["standing"], told["limits"] = None, {}
@@ -77,7 +77,7 @@ def as_known(
 
 
 def _as_filed(row: Credential, policy: Policy) -> Credential:
-    """Return a row of which nothing is known but what another program wrote into it."""
+    """Return a row of which nothing is known but what is written in it, paused if that is what its bench means."""
     if row.last_status not in _OUT:
         return row
     status = Status(*(getattr(row, name) for name in STATUS_FIELDS))
@@ -121,7 +121,7 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
 
 
 def _could_serve(row: Credential) -> bool:
-    return row.paused != float("inf") and not standing_of(row).is_terminal
+    return row.paused != FOR_GOOD and not standing_of(row).is_terminal
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:

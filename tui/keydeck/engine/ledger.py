@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from keydeck.engine.claims import NO_LEASES, Leases, Probe, leased, probed, released
 from keydeck.engine.cooldown import (
     FREE,
+    NEVER,
     Benches,
     Failure,
     Strike,
@@ -29,11 +31,14 @@ from keydeck.engine.events import (
     Event,
     Failed,
     Header,
+    Leased,
     Moved,
     Outside,
     Paused,
     Position,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -67,6 +72,10 @@ class Facts(NamedTuple):
     """Until when the operator took it out; infinity for good. One that is over says nothing any more."""
     paused_at: float = 0.0
     """When that was."""
+    leases: Leases = NO_LEASES
+    """Who has it for work in flight; which of them still count is for the clock to say."""
+    probe: Probe | None = None
+    """The last request that tried it again after a cooldown."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
@@ -284,6 +293,38 @@ def lift(vanished: dict[str, Vanished], row_id: str, provider: str, label: str |
         vanished.pop(name, None)
 
 
+def _leased(ledger: Ledger, event: Leased, at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_lease, event, at)
+    return event.ids
+
+
+def _with_lease(facts: Facts, event: Leased, at: float) -> Facts:
+    return facts._replace(leases=leased(facts.leases, event, at))
+
+
+def _released(ledger: Ledger, event: Released, _at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _without_lease, event)
+    return event.ids
+
+
+def _without_lease(facts: Facts, event: Released) -> Facts:
+    return facts._replace(leases=released(facts.leases, event))
+
+
+def _probed(ledger: Ledger, event: Probed, at: float, place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_probe, event, at, place)
+    return event.ids
+
+
+def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Facts:
+    strikes = facts.benches.strikes
+    failed_at = strikes[-1].place if strikes else NEVER
+    return facts._replace(probe=probed(facts.probe, failed_at, event, at, place))
+
+
 def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterable[str]:
     lift(ledger.vanished, event.id, event.provider, event.seen.label)
     tomb = ledger.tombs.pop(event.id, None)
@@ -332,11 +373,11 @@ def met(facts: Facts, seen: Seen, place: Position) -> Facts:
 
 def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
     """Take another program's bench."""
+    if is_parking(status):  # another home's, or one whose journal is gone: the pause is all that is known
+        return facts._replace(paused=pause_of(status), paused_at=status.at or 0.0)
     failure = filed_failure(status)
     if failure is None:
         return facts
-    if is_parking(status):  # of a home whose journal is not here: what was under the pause is not known
-        return facts._replace(paused=pause_of(status), paused_at=status.at or 0.0)
     benches = failed(facts.benches, failure, None, place, _words(status.reason, status.message))
     return facts._replace(benches=benches, told_at=max(facts.told_at, status.at or 0.0))
 
@@ -398,6 +439,9 @@ _RULES: Final[Mapping[type[Event], Callable[[Ledger, Any, float, Position], Iter
     Paused: _paused,
     Resumed: _resumed,
     Dismissed: _dismissed,
+    Leased: _leased,
+    Released: _released,
+    Probed: _probed,
     Added: _added,
     Removed: _removed,
     Edited: _edited,

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
+    DEFAULT_LEASE_S,
     DEFAULT_STRATEGY,
     EMPTY_CONFIG,
     KNOWN_STRATEGIES,
@@ -37,10 +38,7 @@ from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
 from keydeck.engine.strategies import certain_pick
-from keydeck.engine.trouble import Trouble, gravest_first
-
-if TYPE_CHECKING:
-    from keydeck.engine.cooldown_config import CooldownProblem
+from keydeck.engine.trouble import Trouble, gravest_first, policy_trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +109,9 @@ class HomeSnapshot:
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
     policy: Policy = DEFAULT_POLICY
     """How long failures bench."""
-    policy_problems: tuple[CooldownProblem, ...] = ()
-    """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
+    """How many leases a row may have at once; None: any number."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -212,7 +211,8 @@ class HomeReader:
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
             policy=config.cooldown,
-            policy_problems=config.cooldown_problems,
+            lease_ttl_s=config.lease_ttl_s,
+            leases_at_most=config.leases_at_most,
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
@@ -220,7 +220,8 @@ class HomeReader:
 
     def store_troubles(self) -> tuple[Trouble, ...]:
         """Return what is wrong with the stores now, the gravest first."""
-        return gravest_first(*(trouble for store in self.stores for trouble in store.troubles()))
+        problems = policy_trouble(self._good_config.cooldown_problems)
+        return gravest_first(problems, *(trouble for store in self.stores for trouble in store.troubles()))
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from keydeck.engine.claims import in_flight
 from keydeck.engine.cooldown import (
     CLEAR,
     FREE,
@@ -106,6 +107,10 @@ class RowState:
         """The row's id."""
         return self.row.id
 
+    def in_flight(self, now: float) -> int:
+        """Return how many leases of this row count at `now` (epoch seconds)."""
+        return 0 if isinstance(self.row, BadRow) else in_flight(self.row.leases, now)
+
     def limits(self, now: float) -> dict[str, Standing]:
         """Return the models with which no request may go to this row now, usable as it is for others."""
         if isinstance(self.row, BadRow) or not self.row.limits:
@@ -196,6 +201,13 @@ def _filed_benches(status: Status) -> Benches:
     failure = filed_failure(status)
     words = (status.reason, status.message) if status.reason or status.message else None
     return failed(FREE, failure, START, START, words) if failure else FREE
+
+
+def end_of(status: Status) -> float | None:
+    """Return when what is written into a row is over, in epoch seconds; None for never, or where it is nothing."""
+    if status.status == "dead" or status.until is not None:
+        return None if status.status == "dead" else status.until
+    return filed_standing(status).until
 
 
 def bench_end(row: Credential) -> float | None:

@@ -142,6 +142,9 @@ class Store(Protocol):
     def append(self, event: Event) -> None:
         """Tell an event at once."""
 
+    def claim(self, event: Event) -> bool:
+        """Tell a claim at once; False if it cannot be told now, and rules in this process alone."""
+
     def history(self, start: Position | None = None) -> Iterator[tuple[Position, Record]]:
         """Yield what happened, from a position or the beginning of what is kept."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from keydeck.engine.checkpoint import SECTION
 from keydeck.engine.cooldown import standing, status_of
 from keydeck.engine.credential import row_fingerprint
-from keydeck.engine.events import Adopted, Event, Outside, Seen
+from keydeck.engine.events import Adopted, Event, Outside, Seen, Status
 from keydeck.engine.ledger import Facts, Ledger
 from keydeck.engine.left import Left, read_left
 from keydeck.engine.memory import LOST, Memory
@@ -21,7 +21,7 @@ from keydeck.engine.parking import is_parking
 from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED
 from keydeck.engine.raw_rows import CLEAN, RawRow, is_login, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
-from keydeck.engine.state import filed_standing
+from keydeck.engine.state import end_of
 
 
 def outside_events(
@@ -143,7 +143,6 @@ class _Judge:
             reads(STAMP_FIELD) == f"{STAMP}{self.filed.gen}"
             and reads("last_status") is None
             and row.id not in self.left.status
-            and before.paused is None
             and reads("request_count") == before.used
             and reads("label") == before.label
             and reads("priority") == self._place_written(row, before)
@@ -187,9 +186,7 @@ class _Judge:
             else:
                 yield "cooldown" if wrote.status else "reset"
         elif current:
-            end = wrote.until if wrote.until is not None else filed_standing(wrote).until
-            is_over = end is not None and end <= self.now
-            yield _outside(row, "ended" if is_over else "cleared", past=wrote.at)
+            yield self._ended(row, wrote)
         else:
             yield "cooldown"
 
@@ -200,6 +197,11 @@ class _Judge:
         yield "pause"
         if current and before.benches.strikes:
             yield _outside(row, "cleared", past=before.told_at)
+
+    def _ended(self, row: RawRow, bench: Status) -> Outside:
+        end = end_of(bench)
+        is_over = end is not None and end <= self.now
+        return _outside(row, "ended" if is_over else "cleared", past=bench.at)
 
     def _uses(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
         if current and seen.used > before.used:
