@@ -8,7 +8,7 @@ from typing import Final
 from keydeck.engine.cooldown import ACCOUNT, Evidence, Standing
 from keydeck.engine.cooldown_policy import Rule
 from keydeck.engine.forecast import Step
-from keydeck.engine.state import Health, HealthKind
+from keydeck.engine.state import Health, HealthKind, RowState
 from keydeck.present.text import clock_time, duration
 
 _TEENS: Final = (11, 12, 13)
@@ -31,6 +31,11 @@ def streak_text(streak: int) -> str:
 def scope_text(scope: str | None) -> str:
     """Return what a failure concerns, where that is more than its row."""
     return "the whole account" if scope == ACCOUNT else ""
+
+
+def in_flight(state: RowState, now: float) -> int:
+    """Return how many requests are known to be under way: those that hold a lease, or the one that tries the row."""
+    return max(state.in_flight(now), int(state.health.is_tried))
 
 
 def flight_text(count: int) -> str:
