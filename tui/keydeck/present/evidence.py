@@ -15,6 +15,8 @@ _TEENS: Final = (11, 12, 13)
 _ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
 # An end may be so much later than its rule says: waits are made a little longer at random.
 _JITTER: Final = 0.9
+# What is to be doubled and doubled again is easier to count in seconds.
+_IN_SECONDS: Final = 90.0
 
 
 def ordinal(number: int) -> str:
@@ -89,11 +91,15 @@ def _wait(standing: Standing) -> str:
         return "no rule"
     if standing.is_terminal:
         return f"after {rule.terminal_after} waiting does not help"
-    said, grown = duration(rule.wait_s), rule.wait_s
+    said, grown = _first_wait(rule.wait_s), rule.wait_s
     if rule.grows != 1 and standing.streak > 1:
         said += f" x {rule.grows:g}^{standing.streak - 1}"
         grown = rule.wait_s * rule.grows ** min(standing.streak - 1, 64)
     return said + _cap(rule, grown, _lasts(standing))
+
+
+def _first_wait(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds <= _IN_SECONDS else duration(seconds)
 
 
 def _cap(rule: Rule, grown: float, lasts: float) -> str:
