@@ -18,8 +18,8 @@ POOL = [
 ]
 CREDENTIAL = [
     *("id", "label", "auth_type", "source", "stored", "inherited", "priority", "base_url", "health"),
-    *("status_code", "reason", "message", "since", "until", "cause", "scope", "streak", "provider_until"),
-    *("config_line", "evidence", "in_flight", "limits", "request_count", "token_expires_at"),
+    *("status_code", "reason", "message", "since", "until", "cause", "evidence", "streak", "scope"),
+    *("told_until", "config_line", "in_flight", "limits", "request_count", "token_expires_at"),
     *("duplicate_of", "next_pick", "fingerprint"),
 ]
 

@@ -84,6 +84,18 @@ def outside(what: str, row: str = "aaa001", **fields: Any) -> Outside:
 CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a failure": ([failed()], [("benched", "aaa001", None)]),
     "a failure for good": ([failed(status="dead", code=401)], [("dead", "aaa001", None)]),
+    "a failure that is not the key's fault": (
+        [failed(code=503, kind="provider")],
+        [("refused", "aaa001", None)],
+    ),
+    "a limit of one model": (
+        [failed(kind="rate_limit", scope="model:m1")],
+        [("refused", "aaa001", "m1")],
+    ),
+    "a failure that ends sooner than the one before": (
+        [failed(until=NOW + 900), failed(until=NOW + 60)],
+        [("benched", "aaa001", None), ("refused", "aaa001", None)],
+    ),
     "a failure of two rows with one secret": ([failed("aaa001", "bbb002")], [("benched", "aaa001", None)]),
     "one failure after the other": (
         [failed(), failed()],

@@ -143,7 +143,7 @@ def test_a_key_in_full_says_what_the_json_says(terminal: Terminal, demo: Path) -
     open_key(terminal, "codex-login")
     login = next(key for key in keys_of(listed(demo)) if key["label"] == "codex-login")
     told = (login["scope"], login["evidence"], login["until"])
-    assert told == ("account", "provider", login["provider_until"])
+    assert told == ("account", "provider", login["told_until"])
     terminal.sees("the whole account", f"the provider said until {hour(login['until'])}")
     terminal.escape()
     terminal.sees("hidden")

@@ -30,12 +30,18 @@ that a throttle an hour finds the base cooldown each time, even where nobody rep
 # Of one kind and scope; and of all models, should somebody ask for a thousand.
 _STRIKES_KEPT: Final = 8
 _MODEL_STRIKES_KEPT: Final = 64
+_WORDS_KEPT: Final = 2
 _KEPT_S: Final = LONGEST_WAIT_S
 
 
 def model_scope(model: str) -> str:
     """Return the scope of a bench that concerns one model only (FS-26)."""
     return _MODEL + model
+
+
+def model_of(scope: str) -> str | None:
+    """Return the model that a scope is about; None where it is another one."""
+    return scope.removeprefix(_MODEL) if scope.startswith(_MODEL) else None
 
 
 # --- what is kept ------------------------------------------------------------------------------------------
@@ -70,7 +76,7 @@ class Strike:
     number: int = 1
     """How many in a row it stands for, once there are too many to keep."""
     words: tuple[str | None, str | None] | None = None
-    """Reason and message of the answer; of the last failure of a kind only."""
+    """Reason and message of the answer; of the last two of a kind only."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -186,15 +192,14 @@ def _order(strike: Strike) -> tuple[Any, ...]:
 
 def _terse(strikes: list[Strike], newest: Failure) -> list[Strike]:
     """Keep of a kind what was said last: providers repeat themselves, at length."""
-    wordy = [each for each in strikes if each.words]
-    if len(wordy) < 2:
+    if sum(each.words is not None for each in strikes) <= _WORDS_KEPT:
         return strikes
     alike = [
         place
         for place, each in enumerate(strikes)
         if each.failure.scope == newest.scope and each.failure.kind == newest.kind
     ]
-    for place in alike[:-1]:
+    for place in alike[:-_WORDS_KEPT]:
         if strikes[place].words:
             strikes[place] = replace(strikes[place], words=None)
     return strikes
@@ -213,7 +218,14 @@ def _bounded(strikes: list[Strike], newest: Failure) -> tuple[Strike, ...]:
 
 
 def _lane(failure: Failure) -> tuple[object, ...]:
-    return failure.scope, failure.kind, failure.is_filed, sane(failure.told, failure.at) is None
+    return failure.scope, failure.kind, failure.is_filed, _is_followed(failure)
+
+
+def _is_followed(failure: Failure) -> bool:
+    """Tell whether the end that was named is the one that counts."""
+    if failure.is_filed:
+        return failure.told is not None and failure.told - failure.at <= LONGEST_TOLD_S
+    return sane(failure.told, failure.at) is not None
 
 
 def _twin(strike: Strike, lane: list[Strike]) -> Strike | None:
@@ -428,10 +440,10 @@ def _filed_end(failure: Failure) -> tuple[bool, float]:
     """Keep another program's rule for how long: both call the same rows usable (hermes-pool 5.1)."""
     if failure.kind == FailureKind.REVOKED:
         return True, 0.0
-    told = failure.told
-    if told is None or told - failure.at > LONGEST_TOLD_S:  # a date that far concerns the bill (FS-29)
-        return False, failure.at + filed_wait(failure.code)
-    return False, told
+    if failure.told is not None and _is_followed(failure):
+        return False, failure.told
+    # Nothing was named, or a date so far ahead that it concerns the bill (FS-29).
+    return False, failure.at + filed_wait(failure.code)
 
 
 def _standing(judged: _Judged, is_terminal: bool, end: float) -> Standing:

@@ -44,6 +44,8 @@ class ChangeKind(StrEnum):
     """Its row cannot be read any more."""
     READY = "ready"
     STRATEGY = "strategy"
+    REFUSED = "refused"
+    """A request failed, and the key goes on: with all, or with other models than the `detail`."""
     RESET = "reset"
     RESET_UNDONE = "reset_undone"
     RESUMED = "resumed"

@@ -129,12 +129,12 @@ class Memory:
         tomb = self.ledger.tombs.get(row_id)
         return tomb.facts if tomb else self.ledger.rows.get(row_id, FRESH)
 
-    def standing(self, row_id: str, facts: Facts | None = None) -> Standing:
+    def standing(self, row_id: str, facts: Facts | None = None, model: str | None = None) -> Standing:
         """Return how a row stands by what was told of it, or by other facts of it, under the present policy."""
         benches = (facts or self.facts(row_id)).benches
         if not benches.strikes:
             return CLEAR
-        return standing(benches, self._policy, self.provider_of(row_id), row_id)
+        return standing(benches, self._policy, self.provider_of(row_id), row_id, model=model)
 
     def provider_of(self, row_id: str) -> str:
         """Return whose row it is; empty where nobody said."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from keydeck.engine.cooldown import CLEAR, Standing, status_of
+from keydeck.engine.cooldown import CLEAR, Standing, model_of, status_of
 from keydeck.engine.events import (
     Added,
     Adopted,
@@ -160,6 +160,19 @@ class _Told:
         kind = ChangeKind.DEAD if held.is_terminal else ChangeKind.BENCHED
         return self.first(kind, **{**known, **more})
 
+    def refused(self) -> Change:
+        """Return a failure that keeps the row out of nothing, or out of one model."""
+        event: Failed = self.event
+        model = model_of(event.scope)
+        until = self.memory.standing(self.ids[0], model=model).until if model else None
+        return self.first(
+            ChangeKind.REFUSED,
+            code=_code(event.code),
+            message=event.message or event.reason,
+            detail=model,
+            until=_finite(until),
+        )
+
     def held(self) -> Standing:
         """Return how the row that it names stands."""
         return self.memory.standing(self.ids[0]) if self.ids else CLEAR
@@ -170,8 +183,9 @@ class _Told:
 
     def new_bench(self) -> Standing | None:
         """Return how it stands if another failure than before decides."""
-        held = self.held()
-        return held if held.strike and held.strike != self.held_before().strike else None
+        held, before = self.held(), self.held_before()
+        is_new = held.strike and (before.strike is None or held.strike.place != before.strike.place)
+        return held if is_new else None
 
     def renamed(self) -> Change:
         """Return how a row got another label; where that may not be repeated, only that it did."""
@@ -186,6 +200,8 @@ class _Told:
 def _failed(told: _Told) -> Iterator[Change]:
     if bench := told.new_bench():
         yield told.out(bench)
+    elif told.ids and told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
+        yield told.refused()
 
 
 def _succeeded(told: _Told) -> Iterator[Change]:

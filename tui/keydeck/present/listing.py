@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from keydeck.engine.cooldown import ACCOUNT, ROW, Standing
+from keydeck.engine.cooldown import ACCOUNT, ROW, Evidence, Standing
 from keydeck.engine.credential import Credential, VanishedRow
 from keydeck.engine.discovery import pool_name
 from keydeck.engine.forecast import forecast
@@ -97,16 +97,14 @@ def _credential(
         "message": _told(row.last_error_message, scrub) or None,
         "since": health.since,
         "until": health.until,
-        **_evidence(health.standing),
-        "evidence": health.evidence,
+        **_why_out(health.standing, health.evidence, scrub_name),
         "in_flight": in_flight(state, now),
         "limits": [
             {
                 "model": _told(model, scrub_name),
                 "status_code": held.strike.failure.code if held.strike else None,
                 "until": held.until,
-                **_evidence(held),
-                "evidence": held.evidence,
+                **_why_out(held, held.evidence, scrub_name),
             }
             for model, held in state.limits(now).items()
         ],
@@ -119,15 +117,15 @@ def _credential(
     }
 
 
-def _evidence(held: Standing) -> dict[str, Any]:
-    """Return what is known of why a row is out."""
+def _why_out(held: Standing, evidence: Evidence | None, scrub: Callable[[str], str]) -> dict[str, Any]:
+    """Return what is known of what keeps a row out."""
     failure = held.strike.failure if held.strike else None
-    kind, scope = (failure.kind, failure.scope) if failure else (None, None)
     return {
-        "cause": clean(kind) if kind else None,
-        "scope": scope if scope in (ROW, ACCOUNT) else None,
+        "cause": _told(failure.kind, scrub) if failure else None,
+        "evidence": evidence.value if evidence else None,
         "streak": held.streak,
-        "provider_until": failure.told if failure else None,
+        "scope": failure.scope if failure and failure.scope in (ROW, ACCOUNT) else None,
+        "told_until": failure.told if failure else None,
         "config_line": held.rule.line or None if held.rule else None,
     }
 
