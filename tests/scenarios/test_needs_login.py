@@ -140,15 +140,16 @@ class TestPruned:
         drop(home)
         assert health(home).why == "removed by another program, log in again"
 
-    @pytest.mark.parametrize("again", ["id", "label"])
+    @pytest.mark.parametrize("again", ["our label", "their label", "id"])
     def test_it_is_lifted_when_the_key_is_there_again(self, pruned: Path, again: str) -> None:
-        """By us under its label, or by another program under its id."""
+        """By us or another program under its label, or under its id."""
         sums_up(pruned)
-        if again == "label":
+        if again == "our label":
             Operator(a_reader(pruned)).add_key(POOL, Secret("sk-new-0123456789"), label="old-login")
         else:
             document = load_whole(pruned)
-            document["credential_pool"][POOL].append(a_key("aaa001", "another"))
+            row = a_key("aaa001", "another") if again == "id" else a_key("bbb001", "old-login")
+            document["credential_pool"][POOL].append(row)
             (pruned / "auth.json").write_text(json.dumps(document))
         assert vanished(pruned) == []
         sums_up(pruned)

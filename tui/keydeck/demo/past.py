@@ -115,6 +115,7 @@ _LEASE_S: Final = 30.0
 _LIMITED: Final = ("anthropic", "b7740e", "claude-opus-5", 200.0, 340.0)
 """Which key is out for which model, since and for how long yet."""
 _PAUSED: Final = ("custom:together.ai", "81ab06", 1320.0, 19 * HOUR_S)
+"""Which key is paused, since so many seconds, and for so many more."""
 
 _OF_ACCOUNT: Final = "The usage limit has been reached"
 """What a provider says of a whole account."""
@@ -249,12 +250,14 @@ def _acts(now: float) -> Iterator[Moment]:
     provider, row_id, label, secret = _REMOVED
     gone = Removed(id=row_id, provider=provider, label=label, key=Secret(secret).fingerprint)
     strategy = Configured(provider="nous", strategy="round_robin")
-    for ago_s, event in ((2940, strategy), (2460, gone), (2412, renamed)):
+    provider, row_id, paused_ago_s, left_s = _PAUSED
+    paused = Paused(ids=(row_id,), provider=provider, until=now + left_s)
+    for ago_s, event in ((2940, strategy), (2460, gone), (2412, renamed), (paused_ago_s, paused)):
         yield Moment(now - ago_s, _OPERATOR, event)
 
 
 def _just_now(now: float) -> Iterator[Moment]:
-    """Return what is under way: work, a limit of one model, a pause."""
+    """Return what is under way: work, and a limit of one model."""
     for number, (provider, row_id, ago_s) in enumerate(_IN_FLIGHT):
         lease = Leased(ids=(row_id,), provider=provider, lease=f"d0d0cafe0000001{number}", ttl_s=_LEASE_S)
         yield Moment(now - ago_s, "agent-coder", lease)
@@ -269,8 +272,6 @@ def _just_now(now: float) -> Iterator[Moment]:
         scope=model_scope(model),
     )
     yield Moment(now - ago_s, "agent-coder", limited)
-    provider, row_id, ago_s, left_s = _PAUSED
-    yield Moment(now - ago_s, _OPERATOR, Paused(ids=(row_id,), provider=provider, until=now + left_s))
 
 
 # --- requests ----------------------------------------------------------------------------------------------

@@ -62,11 +62,11 @@ def project(
 
 def unpark(document: Mapping[str, Any], ledger: Ledger, terms: Terms) -> None:
     """Write into paused rows what is known of them besides: who acts on a row means that."""
-    rows = list(raw_rows(document))
+    paused = {name: facts for name, facts in ledger.rows.items() if facts.paused is not None}
+    rows = list(raw_rows(document)) if paused else []
     alone = _soles(rows, ledger, terms.policy)
     for row in rows:
-        facts = ledger.rows.get(row.id)
-        if facts is not None and facts.paused is not None:
+        if facts := paused.get(row.id):
             status = status_of(_standing(row, facts, terms.policy, is_sole=row.id in alone))
             row.raw.update(zip(STATUS_FIELDS, status, strict=True))
 
