@@ -520,7 +520,7 @@ def _countdown(row: KeyRow, now: float, cells: int, glyphs: Glyphs, times: str) 
     ]
 
 
-_BAR_LEAST: Final = 4
+_BAR_LEAST, _BAR_GOOD = 4, 8
 
 
 def _tail(row: KeyRow, room: int) -> str:
@@ -529,7 +529,7 @@ def _tail(row: KeyRow, room: int) -> str:
     said = [part for part in parts if part]
     for count in range(len(said), 0, -1):
         tail = f" {', '.join(said[:count])}"
-        if len(tail) <= room - _BAR_BEST:
+        if len(tail) <= room - _BAR_GOOD:
             return tail
     forms = (f" {streak_text(row.streak)}", f" {ordinal(row.streak)}") if row.streak > 1 else ()
     return next((form for form in forms if len(form) <= room - _BAR_LEAST), "")
