@@ -16,10 +16,13 @@ from keydeck.engine.events import (
     Edited,
     Event,
     Failed,
+    Leased,
     Moved,
     Outside,
     Paused,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -199,6 +202,14 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [("outside", "aaa001", "recoloured")],
     ),
     "uses": ([Used(counts={"aaa001": 5})], []),
+    "work in flight": (
+        [
+            Leased(ids=("aaa001",), provider=POOL, lease="one", ttl_s=60.0),
+            Released(ids=("aaa001",), provider=POOL, lease="one"),
+        ],
+        [],
+    ),
+    "a probe": ([Probed(ids=("aaa001",), provider=POOL, by="me")], []),
     "about no row": ([Reset(ids=(), provider=POOL), Failed(ids=(), provider=POOL)], []),
 }
 
@@ -384,6 +395,19 @@ def test_the_past_is_bounded_by_time_and_number(home: Path) -> None:
     newest = a_timeline(home, store, most=3).catch_up(NOW)
     assert [change.detail for change in newest] == ["s17", "s18", "s19"]
     assert a_timeline(home, store, most=0).catch_up(NOW) == ()
+
+
+def test_work_in_flight_does_not_crowd_out_what_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was in flight since, and however few changes are wanted, what happened before is told."""
+    monkeypatch.setattr("keydeck.engine.follower.BLOCK_BYTES", 1000)
+    clock = FakeClock(NOW - 7200)
+    store = a_store(home, clock)
+    store.append(Configured(provider=POOL, strategy="random"))
+    for number in range(40):
+        clock.forward(1)
+        store.append(Leased(ids=("aaa001",), provider=POOL, lease=str(number), ttl_s=60.0))
+    (change,) = a_timeline(home, store, most=3, rates_s=60.0).catch_up(NOW)
+    assert (change.kind, change.detail) == (ChangeKind.STRATEGY, "random")
 
 
 def test_a_row_is_called_as_it_was_called_then(home: Path) -> None:
