@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import NOW, FakeClock, a_home, a_key, a_reader, benched, keys, write_store
+from fakes import NOW, FakeClock, a_home, a_key, a_login, a_reader, benched, keys, write_store
 from keydeck.engine.cooldown import Evidence, Failure, Standing, Strike, model_scope
 from keydeck.engine.cooldown_policy import TABLE, Rule
 from keydeck.engine.events import Event, Failed, Leased, Paused, Probed, Released
@@ -206,7 +206,7 @@ def test_a_refusal_that_time_does_not_heal_says_after_how_many(home: Path) -> No
     """The second 401 in a row of an API key needs another key."""
     snapshot = tell(home, (400, fails(code=401, message="no")), (60, fails(code=401, message="no")))
     assert as_json(snapshot, "aaa001")["health"] == "needs_login"
-    assert "evidence    the table: after 2 waiting does not help" in facts(snapshot, "aaa001")
+    assert "evidence    the table: waiting does not help after 2 in a row" in facts(snapshot, "aaa001")
 
 
 def test_a_pause_is_the_operators_word(home: Path) -> None:
@@ -287,6 +287,19 @@ def test_work_in_flight_is_counted(home: Path) -> None:
     assert "in flight   2, given back by 14:03:06 at the latest" in facts(snapshot, "ccc003")
     assert "ready, 2 in flight" in in_list(snapshot, "ccc003")
     assert as_json(snapshot, "ccc003")["in_flight"] == 2
+
+
+def test_work_in_flight_comes_before_a_token_that_ends(home: Path) -> None:
+    """Where there is no room for both, the sign says that the token ends."""
+    write_store(home, {POOL: [a_login("aaa001", expires_at_ms=(NOW + 300) * 1000)]})
+    store = FileStore(a_home(home), clock=FakeClock())
+    store.snapshot()
+    store.append(leased("aaa001", "one"))
+    store.close()
+    snapshot = a_reader(home).read()
+    assert "ready · token ends, 1 in flight" in row(snapshot, "aaa001")
+    assert "ready, 1 in flight " in row(snapshot, "aaa001", 60)
+    assert "△" in row(snapshot, "aaa001", 60)
 
 
 def test_leases_that_run_out_leave_the_screen_by_the_clock(home: Path) -> None:

@@ -90,7 +90,8 @@ def _wait(standing: Standing) -> str:
     if rule is None:
         return "no rule"
     if standing.is_terminal:
-        return f"after {rule.terminal_after} waiting does not help"
+        after = f" after {rule.terminal_after} in a row" if rule.terminal_after > 1 else ""
+        return f"waiting does not help{after}"
     said, grown = _first_wait(rule.wait_s), rule.wait_s
     if rule.grows != 1 and standing.streak > 1:
         said += f" x {rule.grows:g}^{standing.streak - 1}"

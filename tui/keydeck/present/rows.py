@@ -451,6 +451,8 @@ def status_cell(row: KeyRow, now: float, cells: int, glyphs: Glyphs, *, times: s
         word = pause_text(row.until, now)
     if more := _besides(row, now):
         word = _with_more(word.partition(",")[0], more, cells)
+        if width(word) > cells and row.kind is HealthKind.READY:
+            word = _with_more(row.kind.value, more, cells)
     return [cell(word, cells, row_role(row, now), glyphs.ellipsis)]
 
 
