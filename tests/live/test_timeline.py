@@ -382,6 +382,19 @@ def test_benches_that_the_clock_ends_later_are_told_to_who_wants_them(home: Path
     assert (change.at, change.detail, change.code) == (NOW + 30, Return.COOLDOWN_OVER, 429)
 
 
+def test_the_end_of_a_bench_is_told_once(home: Path) -> None:
+    """Whatever is told of the row while it waits to be tried, the cooldown ended only once."""
+    clock = FakeClock()
+    store = a_store(home, clock)
+    timeline = a_timeline(home, store, tells_time=True)
+    timeline.catch_up(NOW)
+    store.append(failed(until=NOW + 30))
+    timeline.catch_up(NOW + 31)
+    clock.now = NOW + 40
+    store.append(Edited(id="aaa001", provider=POOL, label="new"))
+    assert told(timeline.catch_up(NOW + 41)) == [("renamed", "aaa001", None)]
+
+
 def test_the_past_is_bounded_by_time_and_number(home: Path) -> None:
     """A day and the newest two thousand, unless another measure is given."""
     clock = FakeClock(NOW - 90_000)

@@ -109,9 +109,10 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
     health = found.health
     if health.kind is HealthKind.COOLING and health.until is not None:
         ends = f"{clock_time(health.until, now)}, {duration(health.until - now)} left"
-        told = f"cooling until {ends}; since {since_text(health.since, now)}"
-        parts = [told, streak_text(health.streak), whose_word(health), scope_text(health.scope)]
-        return "; ".join(part for part in (*parts, flight_text(row.in_flight)) if part)
+        known = (streak_text(health.streak), whose_word(health), scope_text(health.scope))
+        since = f"since {since_text(health.since, now)}"
+        parts = (f"cooling until {ends}", *known, flight_text(row.in_flight), since)
+        return "; ".join(part for part in parts if part)
     if health.is_usable or health.kind is HealthKind.PROBING:
         return "; ".join((_turn(pool, state, row, health, now), *_besides(row, now)))
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
