@@ -32,6 +32,7 @@ from keydeck.engine.waiting import pauses
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
+    from keydeck.engine.explanation import Explanation
 
 
 class CredentialPool:
@@ -117,6 +118,24 @@ class CredentialPool:
         with self._guard:
             current, ready = self.current(), self._roster.ready
             return current or (ready.rows[ready.usable[0]] if ready.usable else None)
+
+    def explain(
+        self, *, session: str | None = None, model: str | None = None, lease: bool = False
+    ) -> Explanation:
+        """Return which row `select` would return now, and why each one would be or not; counts and moves nothing.
+
+        Args:
+            session: as in `select`.
+            model: as in `select`.
+            lease: ask for `lease` instead.
+        """
+        from keydeck.engine.explain import explain
+
+        with self._guard:
+            self._roster.catch_up()
+            now = self._roster.clock()
+            asked = self._picking.asked(session, model, lease=lease)
+            return explain(self._roster.state(now), asked, now, self._roster.ready)
 
     # --- using -----------------------------------------------------------------------------------------
 
