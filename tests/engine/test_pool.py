@@ -681,7 +681,10 @@ def test_a_thread_that_waits_for_the_lock_stops_no_other(three: Path) -> None:
     pool = a_pool(three)
     pool.select()
     with lock_held(three):
-        marking = threading.Thread(target=pool.mark_exhausted_and_rotate, kwargs={"status_code": 429})
+        marking = threading.Thread(
+            target=pool.mark_exhausted_and_rotate,
+            kwargs={"status_code": 429, "api_key_hint": "sk-test-aaa001-secret"},
+        )
         marking.start()
         started = monotonic()
         while picked(pool) != "bbb002":

@@ -169,8 +169,6 @@ def open_pools(home: Path, **env: Any) -> None:
                 pool.peek()
                 pool.current()
                 pool.try_refresh_current()
-                if (lease := pool.acquire_lease()) is not None:
-                    pool.release_lease(lease)
     assert usable > 5
     place = a_reader(home, **env).home
     assert get_pool_strategy("zai", home=place) == "random"

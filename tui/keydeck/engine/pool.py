@@ -18,16 +18,18 @@ from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.cooldown_policy import Rotates
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import Refused, StoreError
+from keydeck.engine.events import Position
 from keydeck.engine.flusher import follow_forks
-from keydeck.engine.grants import Grants
+from keydeck.engine.grants import Grant, Grants
 from keydeck.engine.home import Surroundings, locate_home
 from keydeck.engine.leasing import Leasing, RowLease, Terms
 from keydeck.engine.picking import Picking
 from keydeck.engine.providers import canonical
-from keydeck.engine.reports import Reports
+from keydeck.engine.reports import Report, Reports
 from keydeck.engine.roster import Roster
 from keydeck.engine.snapshot import HomeReader
 from keydeck.engine.store import Store
+from keydeck.engine.verdict import Verdict
 from keydeck.engine.waiting import pauses
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class CredentialPool:
         """Return the row selected last, if it is still there."""
         with self._guard:
             self._roster.catch_up()
-            return self._roster.row(self._grants.current)
+            return self._roster.row(self._grants.current())
 
     def peek(self) -> Credential | None:
         """Return the current row, else what `select` would likely return; changes nothing."""
@@ -153,30 +155,33 @@ class CredentialPool:
             model: the model that will be asked for.
             wait: wait so many seconds for a row, should there be none; the calling thread sleeps meanwhile.
         """
-        row = self._select(session)
-        return row if row or wait is None else self._select_within(wait, session)
+        row = self._select(session, model)
+        return row if row or wait is None else self._select_within(wait, session, model)
 
-    def _select(self, session: str | None) -> Credential | None:
+    def _select(
+        self, session: str | None, model: str | None, request_id: str | None = None
+    ) -> Credential | None:
         with self._guard:
             self._roster.catch_up()
-            place = self._picking.pick(session)
+            tried = self._reports.requests.tried(request_id) if request_id else ()
+            place = self._picking.pick(session, self._roster.without(tried) if tried else None)
             if place is None:
-                self._grants.current = None
+                self._grants.drop()
                 return None
-            row = self._grant(place)
+            row = self._grant(place, session)
             if self._picking.begins_round:
                 self._store.flush()  # told at once, so that whoever begins next to us begins at the next row
             return row
 
-    def _select_within(self, seconds: float, session: str | None) -> Credential | None:
+    def _select_within(self, seconds: float, session: str | None, model: str | None) -> Credential | None:
         for _ in pauses(seconds, self._roster.ticks, self._sleep):
-            if row := self._select(session):
+            if row := self._select(session, model):
                 return row
         return None
 
-    def _grant(self, place: int, requests: int = 1) -> Credential:
+    def _grant(self, place: int, session: str | None = None, *, requests: int = 1) -> Credential:
         row = self._roster.ready.rows[place]
-        self._grants.add(row.id, self._store.position())
+        self._grants.add(row.id, self._store.position(), session)
         self._adopt(row)
         if requests:
             self._roster.ready.count(place)
@@ -191,13 +196,19 @@ class CredentialPool:
 
     # --- reporting -------------------------------------------------------------------------------------
 
+    def last_grant(self) -> Grant | None:
+        """Return what this thread or asyncio task was handed last: a report from elsewhere can name it."""
+        with self._guard:
+            return self._grants.own()
+
     def mark_used(self) -> None:
         """Count one more request that was sent with the current row."""
         with self._guard:
             self._roster.catch_up()
-            place = self._roster.place_of(self._grants.current)
+            place = self._roster.place_of(self._grants.current())
             if place is not None:
-                self._grant(place)
+                own = self._grants.own()
+                self._grant(place, own.session if own else None)
 
     def mark_exhausted_and_rotate(
         self,
@@ -205,45 +216,91 @@ class CredentialPool:
         status_code: int | None,
         error_context: Mapping[str, Any] | None = None,
         api_key_hint: str | None = None,
+        credential_id: str | None = None,
+        request_id: str | None = None,
         model: str | None = None,
     ) -> Credential | None:
         """Bench the row that failed, and select the next one (hermes-pool 5.6).
 
-        Where the row is not to blame, the request or the provider being at fault, it is returned itself.
+        Without a hint and an id it is the row that this thread or asyncio task was handed last; where it was
+        handed none, nothing is marked: the grant of another one must not be punished. Where the row is not to
+        blame, the request or the provider being at fault, it is returned itself.
 
         Args:
             status_code: the HTTP status of the failure, if there was one.
             error_context: ``reason``, ``message`` and ``reset_at`` as far as they are known.
             api_key_hint: the key the failed request carried. A key that is in no row marks nothing: the
                 failure of a key long gone must not bench a healthy one (FS-19).
+            credential_id: the row that the failed request was granted.
+            request_id: names the request while it is tried with one row after the other. What fails alike on two
+                rows is charged to no third, and the next one is a row that it has not failed on.
             model: the model that was asked for; what limits only that keeps the row for others (FS-26).
 
         Every other process obeys from its next selection on; the row in the store says it within a second.
         """
-        with self._guard:
-            # As the pool was when the request was sent: what others did since is not what failed.
-            place = self._blamed(api_key_hint)
-            if place is not None:
-                row = self._roster.ready.rows[place]
-                self._adopt(row)
-                granted, context = self._grants.of_row(row.id), error_context or {}
-                verdict = self._reports.failed(place, granted, status_code, context, model)
-                if verdict.rotates is Rotates.NO:
-                    return row
-        return self.select()
+        own = self._grants.own()
+        failed = self._report(
+            Report(status_code, error_context or {}, model, request_id), api_key_hint, credential_id, None
+        )
+        if failed and failed[1].rotates is Rotates.NO:
+            return failed[0]
+        return self._select(own.session if own else None, model, request_id)
 
-    def report_success(self, api_key_hint: str | None = None, *, model: str | None = None) -> None:
+    def report_failure(
+        self,
+        *,
+        status_code: int | None,
+        error_context: Mapping[str, Any] | None = None,
+        api_key_hint: str | None = None,
+        credential_id: str | None = None,
+        grant: Grant | None = None,
+        request_id: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Bench the row that failed; see `mark_exhausted_and_rotate`. A `grant` names it most exactly."""
+        report = Report(status_code, error_context or {}, model, request_id)
+        self._report(report, api_key_hint, credential_id, grant)
+
+    def report_success(
+        self,
+        api_key_hint: str | None = None,
+        *,
+        credential_id: str | None = None,
+        grant: Grant | None = None,
+        model: str | None = None,
+    ) -> None:
         """Say that a request went through: it ends a bench that began before the request was granted."""
         with self._guard:
-            place = self._blamed(api_key_hint)
+            place, granted = self._blamed(api_key_hint, credential_id, grant)
             if place is not None:
-                row = self._roster.ready.rows[place]
-                self._reports.succeeded(place, self._grants.of_row(row.id), model)
+                self._reports.succeeded(place, granted, model)
 
-    def _blamed(self, api_key_hint: str | None) -> int | None:
-        if api_key_hint:
-            return self._roster.place_of_key(api_key_hint)
-        return self._roster.place_of(self._grants.current)
+    def _report(
+        self, report: Report, key: str | None, row_id: str | None, grant: Grant | None
+    ) -> tuple[Credential, Verdict] | None:
+        """Tell a failure; return the row that it is about and what it means, None where that cannot be known."""
+        with self._guard:
+            # As the pool was when the request was sent: what others did since is not what failed.
+            place, granted = self._blamed(key, row_id, grant)
+            if place is None:
+                return None
+            row = self._roster.ready.rows[place]
+            self._adopt(row)
+            return row, self._reports.failed(place, granted, report)
+
+    def _blamed(
+        self, key: str | None, row_id: str | None, grant: Grant | None
+    ) -> tuple[int | None, Position | None]:
+        """Return the place of the row that a report is about, and when its request was granted."""
+        roster = self._roster
+        if grant is None and not (key or row_id):
+            grant = self._grants.own()
+        if grant is not None:
+            return roster.place_of(grant.credential_id), grant.place
+        place = roster.place_of(row_id) if row_id else roster.place_of_key(key or "")
+        if place is None or (row_id and key and not roster.has_key(place, key)):
+            return None, None  # a row that is gone, or whose key is another one by now
+        return place, self._grants.of_row(roster.ready.rows[place].id)
 
     def try_refresh_current(self) -> Credential | None:
         """Return None: Keydeck does not refresh logins yet, so the caller goes on to mark and rotate."""
@@ -306,7 +363,7 @@ class CredentialPool:
             if taken is None:
                 return None
             name, place = taken
-            row = self._grant(place, requests=1 if row_id is None else 0)
+            row = self._grant(place, terms.session, requests=1 if row_id is None else 0)
             return RowLease(row, partial(self._renew, name, terms), partial(self._give_back, name))
 
     def _renew(self, name: str, terms: Terms, ttl_s: float | None) -> bool:

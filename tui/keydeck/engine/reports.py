@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from keydeck.engine.blame import Requests
 from keydeck.engine.cooldown import ACCOUNT
 from keydeck.engine.events import Failed, Position, Succeeded
 from keydeck.engine.redact import Scrubber, visible
@@ -16,50 +17,59 @@ _LONGEST_MESSAGE: Final = 2000
 _TEXTS_KEPT: Final = 64
 
 
+class Report(NamedTuple):
+    """What a caller says of a request that failed."""
+
+    code: int | None
+    """The HTTP status, if there was an answer."""
+    context: Mapping[str, Any]
+    """What else the answer said."""
+    model: str | None = None
+    """Which model was asked for; a limit of it keeps the row for others (FS-26)."""
+    request_id: str | None = None
+    """Names the request: what fails alike on several rows is its own fault, and is told of no more."""
+
+
 class Reports:
     """Tells what became of requests. Whoever uses it holds the pool's own lock."""
 
     def __init__(self, roster: Roster) -> None:
+        self.requests = Requests()
         self._roster = roster
         # Providers say the same again and again: texts that were found without any of these rows' secrets.
         self._harmless: set[str] = set()
         self._scrubber = roster.snapshot.scrubber
         self._verdicts = Verdicts()
 
-    def failed(
-        self,
-        place: int,
-        granted: Position | None,
-        code: int | None,
-        context: Mapping[str, Any],
-        model: str | None = None,
-    ) -> Verdict:
+    def failed(self, place: int, granted: Position | None, report: Report) -> Verdict:
         """Tell that the provider refused a request with the row of a place, and return what that means.
 
         Args:
             place: of the row.
             granted: up to where the journal was known when the row was handed out.
-            code: the HTTP status, if there was an answer.
-            context: what else the answer said.
-            model: which model was asked for; a limit of it keeps the row for others (FS-26).
+            report: what the caller says of it.
         """
         roster, row = self._roster, self._roster.ready.rows[place]
         scrubber = roster.snapshot.scrubber
-        reason, message = (self._clean(context.get(name), scrubber) for name in ("reason", "message"))
+        reason, message = (self._clean(report.context.get(name), scrubber) for name in ("reason", "message"))
         secret = row.live_secret
         policy = roster.snapshot.policy
-        verdict = self._verdicts.of(row, code, reason, message, policy=policy, model=model)
-        whole = verdict.scope == ACCOUNT
+        verdict = self._verdicts.of(row, report.code, reason, message, policy=policy, model=report.model)
+        ids = roster.ids_of_account(place) if verdict.scope == ACCOUNT else roster.ids_with(place)
+        if report.request_id and not self.requests.charges(
+            report.request_id, (report.code, verdict.kind), ids
+        ):
+            return verdict
         event = Failed(
-            ids=roster.ids_of_account(place) if whole else roster.ids_with(place),
+            ids=ids,
             provider=roster.provider,
             status=verdict.status,
             kind=verdict.kind,
             scope=verdict.scope,
-            code=code,
+            code=report.code,
             reason=reason,
             message=message,
-            until=reset_time(context, roster.clock()),
+            until=reset_time(report.context, roster.clock()),
             key=secret.fingerprint if secret else None,
             granted=granted,
         )

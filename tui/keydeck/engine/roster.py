@@ -6,6 +6,7 @@ Whoever uses it holds the pool's own lock; nothing here waits for another proces
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from time import monotonic
 from typing import Final
 
@@ -60,6 +61,7 @@ class Roster:
         self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
         self._alone = soles(rows)
         self._by_secret: dict[Secret, int] | None = None
+        self._alone = soles(rows)
         self.ready = Ready(rows, list(self._groups.values()), self.ready.waits)
         self.ready.begin(self.clock(), self.ticks())
 
@@ -130,6 +132,17 @@ class Roster:
             secrets = ((row.live_secret, place) for place, row in enumerate(self.ready.rows))
             self._by_secret = {secret: place for secret, place in reversed(list(secrets)) if secret}
         return self._by_secret.get(Secret(key))
+
+    def has_key(self, place: int, key: str) -> bool:
+        """Tell whether the row of a place holds this secret."""
+        return self.ready.rows[place].live_secret == Secret(key)
+
+    def without(self, ids: Collection[str]) -> Ready | None:
+        """Return the rows with none of these usable; None where none of them is."""
+        places = {self.ready.place_of.get(row_id, -1) for row_id in ids}
+        if not any(place >= 0 and self.ready.is_usable(place) for place in places):
+            return None
+        return self.ready.among([place for place in self.ready.usable if place not in places])
 
     def ids_with(self, place: int) -> tuple[str, ...]:
         """Return the ids of all rows that hold the secret of a place, its own first (hermes-recovery G18)."""
