@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, LONGEST_WAIT_S, Policy, Rule, filed_wait
-from keydeck.engine.events import START, Position, Status
+from keydeck.engine.events import Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.reset_times import LONGEST_TOLD_S, jittered, sane
 
@@ -124,8 +124,13 @@ def failed(
         return replace(benches, strikes=(Strike(failure, granted, place, words=words),))
     if any(strike.place == place and strike.failure == failure for strike in benches.strikes):
         return benches
-    strikes = sorted((*benches.strikes, Strike(failure, granted, place, words=words)), key=_order)
-    return replace(benches, strikes=_bounded(_terse(strikes, failure), failure))
+    strikes = [*benches.strikes, Strike(failure, granted, place, words=words)]
+    if place <= benches.strikes[-1].place:  # told in another order than it stands
+        strikes.sort(key=_order)
+    strikes = _terse(strikes, failure)
+    if len(strikes) <= _STRIKES_KEPT:
+        return replace(benches, strikes=tuple(strikes))
+    return replace(benches, strikes=_bounded(strikes, failure))
 
 
 def succeeded(
@@ -181,11 +186,18 @@ def _order(strike: Strike) -> tuple[Any, ...]:
 
 def _terse(strikes: list[Strike], newest: Failure) -> list[Strike]:
     """Keep of a kind what was said last: providers repeat themselves, at length."""
+    wordy = [each for each in strikes if each.words]
+    if len(wordy) < 2:
+        return strikes
     alike = [
-        each for each in strikes if (each.failure.scope, each.failure.kind) == (newest.scope, newest.kind)
+        place
+        for place, each in enumerate(strikes)
+        if each.failure.scope == newest.scope and each.failure.kind == newest.kind
     ]
-    silent = [each for each in alike[:-1] if each.words]
-    return [replace(each, words=None) if each in silent else each for each in strikes] if silent else strikes
+    for place in alike[:-1]:
+        if strikes[place].words:
+            strikes[place] = replace(strikes[place], words=None)
+    return strikes
 
 
 def _bounded(strikes: list[Strike], newest: Failure) -> tuple[Strike, ...]:
@@ -299,9 +311,13 @@ def standing(
     """
     if not benches.strikes:
         return CLEAR
-    judged = _judged(benches, policy, provider, row_id, model)
-    ends = (_end(each, is_sole=is_sole, chance=chance) for each in judged)
-    return max((end for end in ends if end is not None), key=_severity, default=CLEAR)
+    worst: tuple[bool, float, Position] = (False, 0.0, NEVER)
+    decides: _Judged | None = None
+    for judged in _judged(benches, policy, provider, row_id, model):
+        end = _end(judged, is_sole=is_sole, chance=chance)
+        if end is not None and (end[0], end[1], judged.strike.place) > worst:
+            worst, decides = (*end, judged.strike.place), judged
+    return _standing(decides, *worst[:2]) if decides else CLEAR
 
 
 def streak(
@@ -342,8 +358,7 @@ def is_limit_of(held: Standing, model: str) -> bool:
     return held.strike is not None and held.strike.failure.scope == model_scope(model)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
     """A strike, the rule for it, and the how manieth in a row it is."""
 
     strike: Strike
@@ -394,42 +409,37 @@ def _is_quiet(last: _Judged, now: float) -> bool:
     return now - at >= max(QUIET_S, 2 * wait)
 
 
-def _end(judged: _Judged, *, is_sole: bool, chance: float) -> Standing | None:
-    strike, rule, count = judged.strike, judged.rule, judged.streak
+def _end(judged: _Judged, *, is_sole: bool, chance: float) -> tuple[bool, float] | None:
+    """Return whether only the operator helps, and else when a failure's bench ends; None where it benches nobody."""
+    strike, rule, count = judged
     failure = strike.failure
     if failure.is_filed and not rule.line:
-        return _filed(judged)
+        return _filed_end(failure)
     if not rule.wait_s:
         return None
+    if 0 < rule.terminal_after <= count:
+        return True, 0.0
     told = sane(failure.told, failure.at)
     wait = rule.wait(count, is_sole=is_sole) if told is None else told - failure.at
-    is_terminal = 0 < rule.terminal_after <= count
-    until = max(told or 0.0, failure.at + jittered(wait, chance))  # the sum alone may round down
-    return Standing(
-        until=None if is_terminal else until,
-        is_terminal=is_terminal,
-        evidence=_evidence(failure, rule, is_told=told is not None),
-        strike=strike,
-        streak=count,
-        rule=rule,
-    )
+    return False, max(told or 0.0, failure.at + jittered(wait, chance))  # the sum alone may round down
 
 
-def _filed(judged: _Judged) -> Standing:
+def _filed_end(failure: Failure) -> tuple[bool, float]:
     """Keep another program's rule for how long: both call the same rows usable (hermes-pool 5.1)."""
-    failure = judged.strike.failure
-    is_terminal = failure.kind == FailureKind.REVOKED
+    if failure.kind == FailureKind.REVOKED:
+        return True, 0.0
     told = failure.told
     if told is None or told - failure.at > LONGEST_TOLD_S:  # a date that far concerns the bill (FS-29)
-        told = failure.at + filed_wait(failure.code)
-    return Standing(
-        until=None if is_terminal else told,
-        is_terminal=is_terminal,
-        evidence=Evidence.FILE,
-        strike=judged.strike,
-        streak=1,
-        rule=judged.rule,
-    )
+        return False, failure.at + filed_wait(failure.code)
+    return False, told
+
+
+def _standing(judged: _Judged, is_terminal: bool, end: float) -> Standing:
+    strike, rule, count = judged
+    failure = strike.failure
+    is_told = sane(failure.told, failure.at) is not None
+    evidence = _evidence(failure, rule, is_told=is_told)
+    return Standing(None if is_terminal else end, is_terminal, evidence, strike, count, rule)
 
 
 def _evidence(failure: Failure, rule: Rule, *, is_told: bool) -> Evidence:
@@ -438,8 +448,3 @@ def _evidence(failure: Failure, rule: Rule, *, is_told: bool) -> Evidence:
     if is_told:
         return Evidence.PROVIDER
     return Evidence.OPERATOR if rule.line else Evidence.TABLE
-
-
-def _severity(standing: Standing) -> tuple[bool, float, Position]:
-    place = standing.strike.place if standing.strike else START
-    return standing.is_terminal, standing.until or 0.0, place

@@ -164,7 +164,10 @@ class CredentialPool:
         with self._guard:
             self._roster.catch_up()
             tried = self._reports.requests.tried(request_id) if request_id else ()
-            place = self._picking.pick(session, self._roster.without(tried) if tried else None)
+            among = self._roster.without(tried) if tried else None
+            if model is not None:
+                among = (among or self._roster.ready).for_model(model, self._roster.ticks())
+            place = self._picking.pick(session, among)
             if place is None:
                 self._grants.drop()
                 return None

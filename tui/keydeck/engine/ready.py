@@ -49,6 +49,8 @@ class Ready:
         for group in groups:
             self._used[group[0]] = sum(rows[place].request_count for place in group)
         self._by_use: list[tuple[int, int]] = []
+        # Place → model → the monotonic time until when the row is out for it; rarely there is any.
+        self._limits: dict[int, dict[str, float]] = {}
         # (monotonic time, place): when the clock gives a row another state. Outdated ones do no harm.
         self._turns: list[tuple[float, int]] = []
 
@@ -105,6 +107,13 @@ class Ready:
         heapq.heapify(line)
         return part
 
+    def for_model(self, model: str, ticks: float) -> Ready:
+        """Return the rows without those that are out for this model (FS-26); itself where there are none."""
+        if not self._limits:
+            return self
+        out = {place for place, limits in self._limits.items() if ticks < limits.get(model, 0.0)}
+        return self.among([place for place in self.usable if place not in out]) if out else self
+
     def after(self, place: int) -> int:
         """Return the usable place that follows in the round."""
         spot = bisect.bisect_right(self.usable, place)
@@ -140,6 +149,8 @@ class Ready:
         if row.paused is not None and (paused := self._paused(place, now, ticks)):
             return paused
         row = self.rows[place]
+        if row.limits or place in self._limits:
+            self._limit(place, row, now, ticks)
         state = row_state(row, now)
         if (held := standing_of(row)).until is not None and state.health.kind is not HealthKind.PAUSED:
             return self._by_wait(row, held, state, now, ticks)
@@ -164,6 +175,22 @@ class Ready:
             return state
         self.rows[place] = replace(row, paused=None, paused_at=None)
         return None
+
+    def _limit(self, place: int, row: Credential, now: float, ticks: float) -> None:
+        """Note for which models a row is out, by the wait that was left when that was learned of."""
+        limits: dict[str, float] = {}
+        for model, held in row.limits.items():
+            if held.strike is None or held.until is None:
+                continue
+            failure, name = held.strike.failure, f"{model} with {row.id}"
+            known, _, due = self.waits.get(name, (None, 0.0, 0.0))
+            if known != (failure, held.until):
+                due = ticks + min(held.until - now, held.until - failure.at)
+                self.waits[name] = ((failure, held.until), held.until, due)
+            limits[model] = due
+        self._limits.pop(place, None)
+        if limits:
+            self._limits[place] = limits
 
     def _by_wait(
         self, row: Credential, held: Standing, state: RowState, now: float, ticks: float

@@ -37,10 +37,9 @@ from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
 from keydeck.engine.strategies import GO_ON, certain_pick
-from keydeck.engine.trouble import Trouble, gravest_first
+from keydeck.engine.trouble import Trouble, gravest_first, policy_trouble
 
 if TYPE_CHECKING:
-    from keydeck.engine.cooldown_config import CooldownProblem
     from keydeck.engine.explanation import Explanation
 
 
@@ -137,8 +136,6 @@ class HomeSnapshot:
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
     policy: Policy = DEFAULT_POLICY
     """How long failures bench."""
-    policy_problems: tuple[CooldownProblem, ...] = ()
-    """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
     lease_ttl_s: float = DEFAULT_LEASE_S
     leases_at_most: int | None = None
     """How many leases a row may have at once; None: any number."""
@@ -235,7 +232,6 @@ class HomeReader:
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
             policy=config.cooldown,
-            policy_problems=config.cooldown_problems,
             lease_ttl_s=config.lease_ttl_s,
             leases_at_most=config.leases_at_most,
             fallback=_chain(config),
@@ -245,7 +241,8 @@ class HomeReader:
 
     def store_troubles(self) -> tuple[Trouble, ...]:
         """Return what is wrong with the stores now, the gravest first."""
-        return gravest_first(*(trouble for store in self.stores for trouble in store.troubles()))
+        problems = policy_trouble(self._good_config.cooldown_problems)
+        return gravest_first(problems, *(trouble for store in self.stores for trouble in store.troubles()))
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""
