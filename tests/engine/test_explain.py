@@ -35,7 +35,7 @@ def explained(home: Path, now: float = NOW, **asked: Any) -> Explanation:
     pool = reader.read().pool("openrouter")
     reader.close()
     assert pool is not None
-    return pool.explain(now, **asked)
+    return pool.explain(pool.at(now), now, **asked)
 
 
 def follow(home: Path, strategy: str, more: str = "") -> None:
@@ -185,7 +185,7 @@ def test_a_look_at_the_files_says_what_whoever_starts_now_gets(
         snapshot = a_reader(home).read().pool("openrouter")
         if snapshot is None:
             return
-        said = snapshot.explain(NOW, session=session, model=model)
+        said = snapshot.explain(snapshot.at(NOW), NOW, session=session, model=model)
         pool = a_pool(home)
         assert pool.explain(session=session, model=model) == said
         taken = pool.select(session=session, model=model)

@@ -96,6 +96,7 @@ class PoolSnapshot:
 
     def explain(
         self,
+        state: PoolState,
         now: float,
         *,
         session: str | None = None,
@@ -106,6 +107,7 @@ class PoolSnapshot:
         """Return what the next request of whoever starts now would get, and why.
 
         Args:
+            state: the rows at that moment.
             now: the moment, in epoch seconds.
             session: what the request belongs to.
             model: the model that it asks for.
@@ -115,7 +117,7 @@ class PoolSnapshot:
         from keydeck.engine.explain import Asked, explain
 
         asked = Asked(self.followed_strategy, session, model, self.used_last, None, lease, at_most)
-        return explain(self.at(now), asked, now)
+        return explain(state, asked, now)
 
 
 @dataclass(frozen=True, slots=True)
