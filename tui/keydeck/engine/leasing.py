@@ -10,6 +10,7 @@ from keydeck.engine.claims import in_flight
 from keydeck.engine.credential import Credential
 from keydeck.engine.events import Leased, Released
 from keydeck.engine.picking import Picking
+from keydeck.engine.probing import Probing
 from keydeck.engine.roster import Roster
 
 # A try is lost to somebody who was faster; after so many the row need not be the one with the fewest leases.
@@ -27,9 +28,10 @@ class Terms(NamedTuple):
 class Leasing:
     """Claims rows and gives them back. Whoever uses it holds the pool's own lock."""
 
-    def __init__(self, roster: Roster, picking: Picking) -> None:
+    def __init__(self, roster: Roster, picking: Picking, probing: Probing) -> None:
         self._roster = roster
         self._picking = picking
+        self._probing = probing
         self._held: dict[str, tuple[str, ...]] = {}
         """Lease → the rows it is on."""
 
@@ -47,7 +49,10 @@ class Leasing:
             is_free_choice = place is not None or tries == _TRIES
             name = os.urandom(8).hex()
             if self._claim(name, chosen, terms, self._at_most(terms) if is_free_choice else load + 1):
-                return name, chosen
+                if place is not None or self._probing.may_go(chosen):
+                    return name, chosen
+                self.give_back(name)
+                continue
             if is_free_choice:
                 return None
         return None
