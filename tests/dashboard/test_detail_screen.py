@@ -43,7 +43,7 @@ async def test_every_state_has_its_facts(home: Path) -> None:
             "◐ cooling",
             "429 rate limit: slow",
             "14:16:11, in 14m00s",
-            "auth.json says when it ends",
+            "found in the file (hermes)",
             "passed over",
         ),
         "dead": ("▲ log in again", "401 key refused", "14:01:11 (1m00s ago)", "press a for a new key"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import Health, HealthKind, PoolState, RowState
+from keydeck.present.evidence import flight_text, scope_text, streak_text, whose_word
 from keydeck.present.frame import framed
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
@@ -98,16 +100,33 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
     health = found.health
     if health.kind is HealthKind.COOLING and health.until is not None:
         ends = f"{clock_time(health.until, now)}, {duration(health.until - now)} left"
-        return f"cooling until {ends}; since {since_text(health.since, now)}"
+        told = f"cooling until {ends}; since {since_text(health.since, now)}"
+        parts = [told, streak_text(health.streak), whose_word(health), scope_text(health.scope)]
+        return "; ".join(part for part in (*parts, flight_text(row.in_flight)) if part)
     if health.is_usable:
-        following = pool.next_pick(state)
-        if following == row.id:
-            return "ready; the next request goes here"
-        if following is None:
-            return f"ready; the next request goes to any of {len(state.usable)}"
-        return "ready; waits for its turn"
+        return "; ".join((_turn(pool, state, row, health, now), *_besides(row, now)))
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
     return f"{row.word}{since}"
+
+
+def _turn(pool: PoolSnapshot, state: PoolState, row: KeyRow, health: Health, now: float) -> str:
+    """Return when a ready key serves."""
+    if health.kind is HealthKind.PROBING:
+        until = f" until {clock_time(health.until, now)}" if health.until is not None else ""
+        return f"probing: one request at a time{until}, or until one goes through"
+    following = pool.next_pick(state)
+    if following == row.id:
+        return "ready; the next request goes here"
+    if following is None:
+        return f"ready; the next request goes to any of {len(state.usable)}"
+    return "ready; waits for its turn"
+
+
+def _besides(row: KeyRow, now: float) -> Iterator[str]:
+    if row.in_flight:
+        yield flight_text(row.in_flight)
+    for limit in row.limits:
+        yield f"not for {limit.model}" + (f" until {clock_time(limit.until, now)}" if limit.until else "")
 
 
 def _facts(row: KeyRow, now: float) -> str:

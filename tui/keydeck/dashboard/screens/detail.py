@@ -62,7 +62,7 @@ class DetailScreen(KeyActs):
         """Write the key out."""
         pool = self.pool_here()
         state = pool.at(now) if pool else None
-        self._row = self._find(pool, state)
+        self._row = self._find(pool, state, now)
         cells, dot = self.size.width, self._deck.glyphs.arrow
         name = self._row.label if self._row else "gone"
         path = (
@@ -77,10 +77,10 @@ class DetailScreen(KeyActs):
         else:
             self._facts.show(self._boxes(pool, state, self._row, now))
 
-    def _find(self, pool: PoolSnapshot | None, state: PoolState | None) -> KeyRow | None:
+    def _find(self, pool: PoolSnapshot | None, state: PoolState | None, now: float) -> KeyRow | None:
         if pool is None or state is None:
             return None
-        rows = key_rows(pool, state, self._deck.row_context())
+        rows = key_rows(pool, state, now, self._deck.row_context())
         return next((row for row in rows if row.id == self._row_id), None)
 
     def _boxes(self, pool: PoolSnapshot, state: PoolState, row: KeyRow, now: float) -> tuple[Line, ...]:
