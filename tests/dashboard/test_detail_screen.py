@@ -44,7 +44,7 @@ async def test_every_state_has_its_facts(home: Path) -> None:
             "429 rate limit: slow",
             "14:16:11, in 14m00s",
             "found in the file (hermes)",
-            "passed over",
+            "the next request goes to fine",
         ),
         "dead": ("▲ log in again", "401 key refused", "14:01:11 (1m00s ago)", "press a for a new key"),
         "unset": (
@@ -53,7 +53,7 @@ async def test_every_state_has_its_facts(home: Path) -> None:
             "not here",
             "set the variable where the agent runs",
         ),
-        "login": ("△ ready", "ends 14:06:21, in 4m10s", "oauth login", "waits for its turn"),
+        "login": ("△ ready", "ends 14:06:21, in 4m10s", "oauth login", "ready, but fine comes first"),
         "over": ("○ token ended, hermes renews it", "ended 14:01:11 (1m00s ago)"),
         "half": ("? ", "priority", "mend this row in auth.json by hand", "aaa007"),
     }

@@ -18,6 +18,7 @@ from keydeck.engine.config import KNOWN_STRATEGIES
 from keydeck.engine.cooldown import Evidence
 from keydeck.engine.explanation import Act, Explanation, Outcome, Reason, RowReason
 from keydeck.engine.pool import CredentialPool
+from keydeck.engine.waiting import WaitKind
 
 MODEL = "some/model"
 PER_MODEL = {"message": f"rate limit reached for {MODEL}"}
@@ -138,6 +139,8 @@ class Agent:
         pool, lease = self.pool, what == "lease"
         said = pool.explain(session=session, model=model, lease=lease)
         assert pool.explain(session=session, model=model, lease=lease) == said
+        if session is model is None and not lease:
+            self.waits_alike(said)
         if lease:
             holder = pool.lease(session=session, model=model)
             self.held.append(holder)
@@ -147,8 +150,20 @@ class Agent:
             taken = pool.select(session=session, model=model)
             assert agrees(said, taken.id if taken else None), (said, taken)
 
+    def waits_alike(self, said: Explanation) -> None:
+        """See that what waits for a row waits for the one that is named here, until the same moment."""
+        waits = self.pool.wait_state()
+        kinds = {Outcome.PICK: WaitKind.READY, Outcome.CHANCE: WaitKind.READY}
+        assert waits.kind == kinds.get(said.outcome, said.outcome)
+        paused = any(row.reason is Reason.PAUSED for row in said.rows)  # which may hide a longer bench
+        if waits.kind is WaitKind.ALL_OUT and not paused:
+            soonest = said.soonest
+            assert (waits.credential_id, waits.until) == (
+                (soonest.id, pytest.approx(soonest.ready_at)) if soonest else (None, None)
+            )
 
-@settings(max_examples=150, deadline=None)
+
+@settings(max_examples=400, deadline=None)
 @given(ROWS, STRATEGIES, st.lists(STEPS, max_size=10))
 def test_it_says_what_the_next_pick_does(
     rows: tuple[dict[str, Any], ...], strategy: str, steps: list[tuple[str, Any, Any]]

@@ -19,6 +19,7 @@ from keydeck.engine.state import HealthKind, PoolState, RowState, free_at
 from keydeck.engine.strategies import picker, row_of_session
 
 _OUT: Final = {
+    HealthKind.PROBING: Reason.PROBING,
     HealthKind.COOLING: Reason.COOLING,
     HealthKind.PAUSED: Reason.PAUSED,
     HealthKind.NEEDS_LOGIN: Reason.NEEDS_LOGIN,
@@ -43,6 +44,8 @@ class Asked:
     """Whether the row is wanted for work in flight, so that who has the fewest leases comes first."""
     at_most: int | None = None
     """How many leases a row may have; None: any number."""
+    own_probe: str | None = None
+    """The row that the asker himself tries again after its cooldown: he goes on with it where there is no other."""
 
 
 def explain(state: PoolState, asked: Asked, now: float, ready: Ready | None = None) -> Explanation:
@@ -71,7 +74,7 @@ class _Trial:
         self._reasons = {each.id: reason for each in state.rows if (reason := self._out(each))}
         free = [each.id for each in state.rows if each.id not in self._reasons]
         self._free = self._least_busy(free) if asked.is_lease else free
-        self._pick = self._picked()
+        self._pick = self._picked() if self._free else self._gone_on_with()
         self._reasons |= {row_id: Reason.BUSIER for row_id in free if row_id not in self._free}
 
     def answer(self) -> Explanation:
@@ -89,11 +92,11 @@ class _Trial:
         )
 
     def _outcome(self) -> Outcome:
-        if not self._state.rows:
+        if not self._ready.rows:
             return Outcome.NOT_CONFIGURED
-        if not self._free:
-            return Outcome.ALL_OUT
-        return Outcome.PICK if self._pick else Outcome.CHANCE
+        if self._pick is not None:
+            return Outcome.PICK
+        return Outcome.CHANCE if self._free else Outcome.ALL_OUT
 
     # --- who is out, and who is taken ------------------------------------------------------------------
 
@@ -121,9 +124,9 @@ class _Trial:
         return [row_id for row_id in free if self._loads[row_id] == least]
 
     def _picked(self) -> str | None:
-        """Return who is taken; None for nobody, and where chance decides."""
+        """Return who of the free ones is taken; None where chance decides."""
         asked, ready = self._asked, self._ready
-        if not self._free or (asked.strategy == "random" and len(self._free) > 1):
+        if asked.strategy == "random" and len(self._free) > 1:
             return None
         if asked.strategy == "sticky" and asked.session is not None and asked.kept in self._free:
             return asked.kept
@@ -132,6 +135,13 @@ class _Trial:
             return ready.rows[row_of_session(part, asked.session)].id
         last = ready.place_of.get(asked.last or "")
         return ready.rows[picker(asked.strategy)(part, last)].id
+
+    def _gone_on_with(self) -> str | None:
+        """Return the row that the asker tries himself, and goes on with now."""
+        own = self._asked.own_probe
+        if own is not None:
+            self._reasons[own] = Reason.OWN_PROBE
+        return own
 
     # --- why -------------------------------------------------------------------------------------------
 
@@ -145,6 +155,7 @@ class _Trial:
             place=place,
             reason=reason,
             is_pick=found.id == self._pick,
+            is_probe=health.kind is HealthKind.PROBING,
             since=bench.since if bench else health.since,
             until=until,
             ready_at=ready_at,

@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     """One of several, whichever it is."""
     ALL_OUT = "all_out"
     NOT_CONFIGURED = "not_configured"
-    """The pool has no row at all."""
+    """The pool has no row that can be read."""
 
 
 class Reason(StrEnum):
@@ -37,6 +37,8 @@ class Reason(StrEnum):
     """Requests without a session stay with it."""
     CHANCE = "chance"
     """One of several that may be taken."""
+    OWN_PROBE = "own_probe"
+    """Who asks tries it himself after its cooldown, and goes on with it: there is no other."""
 
     BEHIND = "behind"
     """Ready, and another one comes first."""
@@ -51,6 +53,8 @@ class Reason(StrEnum):
 
     AT_CAP = "at_cap"
     """It has as many leases as it may have."""
+    PROBING = "probing"
+    """Another request tries it after its cooldown, and has not been answered."""
     MODEL_LIMIT = "model_limit"
     """Ready for other models."""
     COOLING = "cooling"
@@ -70,7 +74,7 @@ class Reason(StrEnum):
 _OUT = frozenset(Reason) - {
     *(Reason.ONLY_READY, Reason.FIRST, Reason.ITS_TURN, Reason.FEWEST_USES, Reason.ITS_SESSION),
     *(Reason.USED_LAST, Reason.CHANCE, Reason.BEHIND, Reason.LATER_TURN, Reason.MORE_USES),
-    *(Reason.SAME_USES, Reason.OTHER_SESSIONS, Reason.BUSIER),
+    *(Reason.SAME_USES, Reason.OTHER_SESSIONS, Reason.BUSIER, Reason.OWN_PROBE),
 }
 
 
@@ -139,13 +143,15 @@ class RowReason:
     reason: Reason
     is_pick: bool = False
     """Whether the next request surely goes there."""
+    is_probe: bool = False
+    """Whether its cooldown has just ended, so that one request at a time tries it."""
     since: float | None = None
     until: float | None = None
     """When the reason ends by itself; None where it does not."""
     ready_at: float | None = None
     """When the row is ready if nobody does anything: later than `until` where a pause hides a bench."""
     bench: Bench | None = None
-    """What is behind `COOLING`, `MODEL_LIMIT` and, where a failure is, `NEEDS_LOGIN`."""
+    """The failure behind `COOLING`, `MODEL_LIMIT`, a probe, and some of `NEEDS_LOGIN`."""
     said: str | None = None
     """What the provider or the file says: as it was found, so never to be shown as it is."""
     rival: str | None = None

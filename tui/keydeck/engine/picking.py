@@ -66,7 +66,7 @@ class Picking:
     def _used_last(self) -> str | None:
         return used_last(self._roster.ready.rows, self._roster.store.facts)
 
-    def asked(self, session: str | None, model: str | None, *, lease: bool) -> Asked:
+    def asked(self, session: str | None, model: str | None, *, lease: bool, own_probe: int | None) -> Asked:
         """Return what a request would ask for now, with what is remembered of earlier ones; changes nothing."""
         from keydeck.engine.explain import Asked
 
@@ -75,4 +75,5 @@ class Picking:
             last = self._used_last()
         kept = self._row_of.get(session) if session is not None else None
         at_most = self._roster.snapshot.leases_at_most
-        return Asked(strategy, session, model, last, kept, lease, at_most)
+        tried = None if own_probe is None else self._roster.ready.rows[own_probe].id
+        return Asked(strategy, session, model, last, kept, lease, at_most, tried)

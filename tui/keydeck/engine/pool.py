@@ -155,7 +155,8 @@ class CredentialPool:
         with self._guard:
             self._roster.catch_up()
             now = self._roster.clock()
-            asked = self._picking.asked(session, model, lease=lease)
+            own = None if lease else self._own_probe()
+            asked = self._picking.asked(session, model, lease=lease, own_probe=own)
             return explain(self._roster.state(now), asked, now, self._roster.ready)
 
     # --- using -----------------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ def _wait(why: RowReason) -> Iterator[Remedy]:
         yield Remedy(Act.WAIT, at=why.ready_at)
 
 
+def _answer(why: RowReason, _row: Row) -> Iterator[Remedy]:
+    yield from _wait(why)
+
+
 def _bench_ends(why: RowReason, _row: Row) -> Iterator[Remedy]:
     yield from _wait(why)
     if why.reason is Reason.MODEL_LIMIT:
@@ -82,6 +86,7 @@ def _leases(why: RowReason, _row: Row) -> Iterator[Remedy]:
 
 
 _BY_REASON: Final[Mapping[Reason, Callable[[RowReason, Row], Iterator[Remedy]]]] = {
+    Reason.PROBING: _answer,
     Reason.COOLING: _bench_ends,
     Reason.MODEL_LIMIT: _bench_ends,
     Reason.PAUSED: _pause_ends,

@@ -8,7 +8,7 @@ from typing import Final
 from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import HealthKind, RowState
 from keydeck.present.card import advice
 from keydeck.present.evidence import evidence_text, scope_text, streak_text
 from keydeck.present.panes import since_text
@@ -101,9 +101,7 @@ def _twin_names(pool: PoolSnapshot, row: Credential, context: Context) -> list[s
     ]
 
 
-def situation(
-    pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float, context: Context
-) -> list[Fact]:
+def situation(pool: PoolSnapshot, found: RowState, row: KeyRow, now: float, context: Context) -> list[Fact]:
     """Return how a key stands, and why."""
     health = found.health
     sign = Span(f"{row_glyph(row, now, context.glyphs)} ", row_role(row, now))
@@ -122,7 +120,6 @@ def situation(
         facts.append(("", tuple(status_cell(row, now, 34, context.glyphs))))
     facts += _held(found, now, context)
     facts += _in_flight(found, now)
-    facts.append(("selection", _plain(_selection(pool, state, found))))
     if found.token_expires_at is not None:
         facts.append(("token", _plain(_token(found.token_expires_at, now))))
     if said := advice(pool, found, context):
@@ -161,19 +158,6 @@ def _in_flight(found: RowState, now: float) -> list[Fact]:
         return []
     last = max(lease.until for lease in found.row.leases.values() if lease.is_live(now))
     return [("in flight", _plain(f"{grouped(count)}, given back by {clock_time(last, now)} at the latest"))]
-
-
-def _selection(pool: PoolSnapshot, state: PoolState, found: RowState) -> str:
-    if not found.health.is_usable:
-        return "passed over"
-    if found.health.kind is HealthKind.PROBING:
-        return "one request at a time, until one goes through"
-    following = pool.next_pick(state)
-    if following == found.id:
-        return "the next request goes here"
-    if following is None:
-        return f"the next request goes to any of {len(state.usable)}"
-    return f"waits for its turn ({pool.followed_strategy})"
 
 
 def _token(ends: float, now: float) -> str:

@@ -85,7 +85,7 @@ def outcome_text(said: Told) -> str:
     if answer.outcome is Outcome.CHANCE:
         return f"the next request goes to any of {len(answer.among)}"
     if answer.outcome is Outcome.NOT_CONFIGURED:
-        return "no credential"
+        return "no credential that can be read"
     back = answer.soonest
     if back is None or back.ready_at is None:
         return "every key is out, and waiting brings none back"
@@ -123,6 +123,8 @@ def _headline(said: Told) -> str:
 def reason_text(why: RowReason, said: Told) -> str:
     """Return why a key is taken or not, and what else is known that bears on it."""
     parts = [_SAYS[why.reason](why, said)]
+    if why.is_probe and why.reason not in (Reason.PROBING, Reason.OWN_PROBE, Reason.MODEL_LIMIT):
+        parts.append("tried by one request at a time")
     if why.in_flight and why.reason not in _OF_LEASES:
         parts.append(flight_text(why.in_flight) + _cap(said))
     asked = said.answer.model
@@ -187,6 +189,11 @@ def _cooling(why: RowReason, said: Told) -> str:
     return f"cooling{until}: {_failure(why_text(state, said.context), state.health, said)}"
 
 
+def _probing(why: RowReason, said: Told) -> str:
+    until = f" until {said.wait(why.until)} at most" if why.until is not None else ""
+    return f"probing: another request tries it{until}"
+
+
 def _model_limit(why: RowReason, said: Told) -> str:
     state = said.states[why.id]
     held = state.limits(said.now)[said.answer.model or ""]
@@ -231,6 +238,7 @@ _SAYS: Final[Mapping[Reason, Callable[[RowReason, Told], str]]] = {
     Reason.ITS_SESSION: _strategy("this session's key"),
     Reason.USED_LAST: _strategy("used last, requests without a session stay with it"),
     Reason.CHANCE: _chance,
+    Reason.OWN_PROBE: lambda _why, _said: "tried by this agent, which goes on with it",
     Reason.BEHIND: _behind,
     Reason.LATER_TURN: lambda why, said: f"ready, {_turn(why, said)}",
     Reason.MORE_USES: lambda why, said: f"ready, used {_against(why, said)} ({said.answer.strategy})",
@@ -238,6 +246,7 @@ _SAYS: Final[Mapping[Reason, Callable[[RowReason, Told], str]]] = {
     Reason.OTHER_SESSIONS: _strategy("ready, for other sessions"),
     Reason.BUSIER: _busier,
     Reason.AT_CAP: _at_cap,
+    Reason.PROBING: _probing,
     Reason.MODEL_LIMIT: _model_limit,
     Reason.COOLING: _cooling,
     Reason.PAUSED: _paused,
@@ -248,15 +257,25 @@ _SAYS: Final[Mapping[Reason, Callable[[RowReason, Told], str]]] = {
 }
 
 
+def turn_facts(why: RowReason, said: Told) -> list[Fact]:
+    """Return who is taken next, and of a key that could be why it is or is not."""
+    following = "the next request goes here" if why.is_pick else outcome_text(said)
+    facts: list[Fact] = [("next", (Span(following, Role.READY if why.is_pick else Role.PLAIN),))]
+    return facts if why.reason.is_out else [*facts, _this_key(why, said)]
+
+
 def why_facts(why: RowReason, said: Told) -> list[Fact]:
-    """Return why one key is taken or not, who is taken instead, and which keys of the keyboard change it."""
-    role = Role.READY if why.is_pick else Role.PLAIN
-    facts: list[Fact] = [("this key", (Span(reason_text(why, said), role),))]
-    if not why.is_pick:
-        facts.append(("now", (Span(outcome_text(said)),)))
+    """Return who is taken next, why this key is or is not, and what changes that, as the dashboard does it."""
+    facts = turn_facts(why, said)
+    if why.reason.is_out:
+        facts.append(_this_key(why, said))
     if helps := remedies_text(why, said, KEYS):
         facts.append(("changes it", (Span(helps, Role.MUTED),)))
     return facts
+
+
+def _this_key(why: RowReason, said: Told) -> Fact:
+    return "this key", (Span(reason_text(why, said)),)
 
 
 # --- what would change it ----------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ def row_form(why: RowReason, label: str, scrubber: Scrubber) -> dict[str, Any]:
         "reason": why.reason.value,
         "next_pick": why.is_pick,
         "out": why.reason.is_out,
+        "probing": why.is_probe,
         "since": why.since,
         "until": why.until,
         "ready_at": why.ready_at,

@@ -88,7 +88,7 @@ class DetailScreen(KeyActs):
         found = next(item for item in state.rows if item.id == row.id)
         left, right = (
             identity(pool, found, context, self._deck.traffic),
-            situation(pool, state, found, row, now, context),
+            situation(pool, found, row, now, context),
         )
         if cells < _BESIDE_FROM:
             inner = inner_width(cells)
