@@ -373,7 +373,7 @@ class CredentialPool:
             at_most: so many leases a row at once, in all processes; else as config.yaml says, or any number.
             wait: as in `select`.
         """
-        held = self._lease_within(Terms(ttl_s, at_most, session), wait)
+        held = self._lease_within(Terms(ttl_s, at_most, session, model), wait)
         try:
             yield held
         finally:

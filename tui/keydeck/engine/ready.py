@@ -45,6 +45,8 @@ class Ready:
         """Places of the usable rows, in order."""
         self.probing: set[int] = set()
         """Places of the rows that have just cooled: one request at a time tries them."""
+        self.leased: set[int] = set()
+        """Places of the rows that somebody has, or had, for work in flight."""
         self.waits: Waits = dict(waits or {})
         self._first_of = {place: group[0] for group in groups for place in group}
         self._used = [row.request_count for row in rows]
@@ -158,8 +160,11 @@ class Ready:
     def _state(self, place: int, now: float, ticks: float) -> RowState:
         """Return a row's state, and note what is particular about it, and when the clock will give it another."""
         state = self._judged(place, now, ticks)
-        note = self.probing.add if state.health.kind is HealthKind.PROBING else self.probing.discard
-        note(place)
+        for places, holds in (
+            (self.probing, state.health.kind is HealthKind.PROBING),
+            (self.leased, self.rows[place].leases),
+        ):
+            (places.add if holds else places.discard)(place)
         return state
 
     def _judged(self, place: int, now: float, ticks: float) -> RowState:

@@ -103,6 +103,8 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
         told = f"cooling until {ends}; since {since_text(health.since, now)}"
         parts = [told, streak_text(health.streak), whose_word(health), scope_text(health.scope)]
         return "; ".join(part for part in (*parts, flight_text(row.in_flight)) if part)
+    if health.is_tried:
+        return "probing, 1 in flight; others wait for its answer"
     if health.is_usable:
         return "; ".join((_turn(pool, state, row, health, now), *_besides(row, now)))
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
