@@ -23,7 +23,7 @@ from keydeck.engine.config import (
     read_config,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import Credential, Row, is_secret_key
+from keydeck.engine.credential import Credential, Row, VanishedRow, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
@@ -31,6 +31,7 @@ from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.known import groups, known_rows, used_last
+from keydeck.engine.ledger import Vanished
 from keydeck.engine.providers import canonical, names_of
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
@@ -150,6 +151,7 @@ class HomeSnapshot:
         return next((pool for pool in self.pools if pool.provider == provider), None)
 
 
+HERMES_KEEPS_DEAD_S: Final = 86400.0
 NO_POOLS: Final[Mapping[str, tuple[Row, ...]]] = MappingProxyType({})
 
 
@@ -216,10 +218,11 @@ class HomeReader:
         )
         offers = discover(scene)
         lists = _overlaid(scene, _with_inherited(stored, root), offers)
+        vanished = self._vanished(lists)
         pools = tuple(
-            self._pool(provider, _strategy(config, provider, rows), rows, config.cooldown)
-            for provider, rows in lists.items()
-            if rows
+            self._pool(provider, config, rows, tuple(vanished.get(provider, ())))
+            for provider, rows in {**dict.fromkeys(vanished, ()), **lists}.items()
+            if rows or provider in vanished
         )
         scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
         if not scrubber.knows_what(self.scrubber):  # most changes leave all secrets as they are
@@ -299,11 +302,24 @@ class HomeReader:
             return self._good_config, error
         return self._good_config, None
 
-    def _pool(self, provider: str, strategy: str, rows: tuple[Row, ...], policy: Policy) -> PoolSnapshot:
-        facts_of = self.store_of(rows).facts
-        known = known_rows(provider, rows, facts_of, policy)
+    def _pool(
+        self, provider: str, config: Config, rows: tuple[Row, ...], vanished: tuple[Row, ...]
+    ) -> PoolSnapshot:
+        strategy, facts_of = _strategy(config, provider, rows), self.store_of(rows).facts
+        known = known_rows(provider, rows, facts_of, config.cooldown)
         last = used_last(known, facts_of) if strategy in GO_ON else None
-        return PoolSnapshot(provider, strategy, known, last)
+        return PoolSnapshot(provider, strategy, (*known, *vanished), last)
+
+    def _vanished(self, lists: Mapping[str, tuple[Row, ...]]) -> dict[str, list[VanishedRow]]:
+        """Return what the operator still has to be told of, by provider."""
+        found: dict[str, list[VanishedRow]] = {}
+        for store in self.stores:
+            for row_id, gone in store.vanished().items():
+                rows = lists.get(gone.provider, ())
+                if self.store_of(rows) is store and all(row.id != row_id for row in rows):
+                    row = _vanished_row(row_id, gone, inherited=store is self._root)
+                    found.setdefault(gone.provider, []).append(row)
+        return found
 
     @property
     def stores(self) -> tuple[Store, ...]:
@@ -319,6 +335,22 @@ class HomeReader:
         self.store.close()
         if self._root:
             self._root.close()
+
+
+def _vanished_row(row_id: str, gone: Vanished, *, inherited: bool) -> VanishedRow:
+    since, why = gone.status.at, "removed by another program"
+    # hermes drops a dead key that was typed in when it has been dead for a day (hermes-pool 5.4).
+    if since is not None and gone.at - since > HERMES_KEEPS_DEAD_S:
+        why = "removed by hermes after 24 h"
+    return VanishedRow(
+        id=row_id,
+        provider=gone.provider,
+        label=gone.label,
+        reason=f"{why}, log in again",
+        inherited=inherited,
+        status=gone.status,
+        vanished_at=gone.at,
+    )
 
 
 def _overlaid(

@@ -15,7 +15,7 @@ from keydeck.engine.credential import Credential
 from keydeck.engine.forecast import awaits_renewal
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import HealthKind, PoolState, RowState, free_at
 
 TOKEN_WARNING_S: Final = 600.0
 """A token that nobody can renew is worth a line when it ends sooner than this."""
@@ -29,6 +29,8 @@ class ProblemKind(StrEnum):
     NOTHING_SERVES = "nothing_serves"
     STORE = "store"
     POOL_OUT = "pool_out"
+    ALL_PAUSED = "all_paused"
+    """No key of the pool is ready, and somebody wanted that."""
     TOGETHER = "together"
     BAD_POOL = "bad_pool"
     NEEDS_LOGIN = "needs_login"
@@ -116,6 +118,10 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
         yield Problem(rank=3, kind=ProblemKind.RENEWING, provider=state.provider, other=serves)
         return
     back_at, code = _back_at(state), _shared_code(state)
+    if state.count(HealthKind.PAUSED) == len(state.rows):
+        kind = ProblemKind.ALL_PAUSED
+        yield Problem(rank=2, kind=kind, provider=state.provider, until=back_at, other=serves)
+        return
     yield Problem(
         rank=2, kind=ProblemKind.POOL_OUT, provider=state.provider, until=back_at, code=code, other=serves
     )
@@ -125,7 +131,7 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
 
 
 def _back_at(state: PoolState) -> float | None:
-    ends = (row.health.until for row in state.rows)
+    ends = map(free_at, state.rows)
     return min((end for end in ends if end is not None and math.isfinite(end)), default=None)
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import Health, HealthKind, PoolState, RowState
 from keydeck.present.evidence import flight_text, scope_text, streak_text, whose_word
 from keydeck.present.frame import framed
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
-from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, said_text, why_text
+from keydeck.present.rows import (
+    Context,
+    KeyRow,
+    label_text,
+    pause_text,
+    row_glyph,
+    row_role,
+    said_text,
+    why_text,
+)
 from keydeck.present.spans import Line, Role, Span, fit_line
 from keydeck.present.text import clock_time, duration
 
@@ -108,7 +117,8 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
     if health.is_usable:
         return "; ".join((_turn(pool, state, row, health, now), *_besides(row, now)))
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
-    return f"{row.word}{since}"
+    word = pause_text(health.until, now) if health.kind is HealthKind.PAUSED else row.word
+    return f"{word}{since}"
 
 
 def _turn(pool: PoolSnapshot, state: PoolState, row: KeyRow, health: Health, now: float) -> str:
@@ -150,11 +160,15 @@ def advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
         return "act on it with --profile default" if not found.health.is_usable else ""
     if kind is HealthKind.COOLING:
         return _before_a_reset(row)
+    if isinstance(row, VanishedRow):
+        return "log in again or press a for a new key; d takes this line away"
     if kind is HealthKind.NEEDS_LOGIN:
         if isinstance(row, Credential) and row.auth_type == "api_key":
             return "press a for a new key, then d on this one; waiting does not help"
         name = label_text(pool.provider, context.scrubber)
         return f"log in again: hermes auth add {name}; waiting does not help"
+    if kind is HealthKind.PAUSED:
+        return "space lets it work again"
     if kind is HealthKind.BAD_ROW:
         return "mend this row in auth.json by hand; the others are not affected"
     if kind is HealthKind.NO_SECRET:
