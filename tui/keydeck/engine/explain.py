@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from keydeck.engine.cooldown import Evidence, Standing
-from keydeck.engine.credential import Credential
+from keydeck.engine.credential import Credential, VanishedRow
 from keydeck.engine.explanation import Bench, Explanation, Outcome, Reason, RowReason
 from keydeck.engine.known import groups
 from keydeck.engine.ready import Ready
@@ -102,6 +102,8 @@ class _Trial:
 
     def _out(self, found: RowState) -> Reason | None:
         health = found.health
+        if isinstance(found.row, VanishedRow):
+            return Reason.VANISHED
         if not health.is_usable and health.kind is not HealthKind.COOLING:
             has_ended = health.kind is HealthKind.NO_SECRET and health.since is not None
             return Reason.TOKEN_ENDED if has_ended else _OUT[health.kind]

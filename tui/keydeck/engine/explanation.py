@@ -64,6 +64,8 @@ class Reason(StrEnum):
     """Its token ended, and whoever renews it has not done so."""
     NO_SECRET = "no_secret"  # noqa: S105 - a reason
     BAD_ROW = "bad_row"
+    VANISHED = "vanished"
+    """It needed a login, and is in no file any more."""
 
     @property
     def is_out(self) -> bool:
@@ -93,6 +95,8 @@ class Act(StrEnum):
     SET_VARIABLE = "set_variable"
     MEND_ROW = "mend_row"
     """By hand, in auth.json."""
+    DISMISS = "dismiss"
+    """Take the reminder away."""
     OTHER_MODEL = "other_model"
     MAKE_FIRST = "make_first"
     SET_STRATEGY = "set_strategy"

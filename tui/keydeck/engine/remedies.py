@@ -64,6 +64,12 @@ def _mend(_why: RowReason, _row: Row) -> Iterator[Remedy]:
     yield Remedy(Act.MEND_ROW)
 
 
+def _reminder(_why: RowReason, _row: Row) -> Iterator[Remedy]:
+    yield Remedy(Act.LOG_IN)
+    yield Remedy(Act.NEW_KEY)
+    yield Remedy(Act.DISMISS)
+
+
 def _order(_why: RowReason, row: Row) -> Iterator[Remedy]:
     if isinstance(row, Credential) and row.stored and _is_movable(row):
         yield Remedy(Act.MAKE_FIRST)
@@ -94,6 +100,7 @@ _BY_REASON: Final[Mapping[Reason, Callable[[RowReason, Row], Iterator[Remedy]]]]
     Reason.TOKEN_ENDED: _renewal,
     Reason.NO_SECRET: _secret,
     Reason.BAD_ROW: _mend,
+    Reason.VANISHED: _reminder,
     Reason.BEHIND: _order,
     Reason.CHANCE: _strategy,
     Reason.LATER_TURN: _strategy,

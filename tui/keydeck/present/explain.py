@@ -254,6 +254,7 @@ _SAYS: Final[Mapping[Reason, Callable[[RowReason, Told], str]]] = {
     Reason.TOKEN_ENDED: _state,
     Reason.NO_SECRET: _no_secret,
     Reason.BAD_ROW: _state,
+    Reason.VANISHED: _state,
 }
 
 
@@ -329,6 +330,7 @@ COMMANDS: Final[Dialect] = {
     Act.RESET: _command("reset"),
     Act.RESUME: _command("resume"),
     Act.NEW_KEY: _pool_command("keydeck auth add"),
+    Act.DISMISS: _command("remove"),
     Act.MAKE_FIRST: _command("move", " first"),
     Act.SET_STRATEGY: _pool_command("keydeck auth strategy", " NAME"),
 }
@@ -337,6 +339,7 @@ KEYS: Final[Dialect] = {
     Act.RESET: _words("press r"),
     Act.RESUME: _words("press space"),
     Act.NEW_KEY: _words("press a for a new key"),
+    Act.DISMISS: _words("press d to take this line away"),
     Act.MAKE_FIRST: _words("press n"),
     Act.SET_STRATEGY: _words("press s"),
 }
