@@ -48,7 +48,7 @@ class TestFS05ExpiryNeedsNoRestart:
         for later, sign, word in ((60, "◔", "probing"), (60 + 20 * 60, "●", "ready"), (10**9, "●", "ready")):
             (line,) = drawn(home, NOW + later)
             assert f"{sign} key-aaa001" in line
-            assert f" {word} " in line
+            assert f" {word}" in line
             assert "429" not in line
             assert "0s" not in line
 

@@ -65,7 +65,7 @@ def card_line(
 
 def _brief(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float) -> str:
     health = found.health
-    if health.is_usable:
+    if health.is_usable or health.kind is HealthKind.PROBING:
         return _situation(pool, state, found, row, now)
     said = "cooling" if health.kind is HealthKind.COOLING else row.word
     if health.until is not None:
@@ -112,9 +112,7 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
         told = f"cooling until {ends}; since {since_text(health.since, now)}"
         parts = [told, streak_text(health.streak), whose_word(health), scope_text(health.scope)]
         return "; ".join(part for part in (*parts, flight_text(row.in_flight)) if part)
-    if health.is_tried:
-        return "probing, 1 in flight; others wait for its answer"
-    if health.is_usable:
+    if health.is_usable or health.kind is HealthKind.PROBING:
         return "; ".join((_turn(pool, state, row, health, now), *_besides(row, now)))
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
     word = pause_text(health.until, now) if health.kind is HealthKind.PAUSED else row.word
@@ -125,7 +123,8 @@ def _turn(pool: PoolSnapshot, state: PoolState, row: KeyRow, health: Health, now
     """Return when a ready key serves."""
     if health.kind is HealthKind.PROBING:
         until = f" until {clock_time(health.until, now)}" if health.until is not None else ""
-        return f"probing: one request at a time{until}, or until one goes through"
+        tried = "a request tries it" if health.is_tried else "the next request tries it"
+        return f"probing: {tried}; one at a time{until}, or until one goes through"
     following = pool.next_pick(state)
     if following == row.id:
         return "ready; the next request goes here"

@@ -11,7 +11,7 @@ from keydeck.engine.credential import Credential, VanishedRow, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, RowState, row_state
 from keydeck.present.card import advice
-from keydeck.present.evidence import evidence_text, scope_text, streak_text
+from keydeck.present.evidence import evidence_text, in_flight, scope_text, streak_text
 from keydeck.present.panes import since_text
 from keydeck.present.rows import (
     Context,
@@ -179,11 +179,12 @@ def _limit(held: Standing, now: float) -> str:
 
 def _in_flight(found: RowState, now: float) -> list[Fact]:
     """Return how much work holds a key, and when the last of it ends at the latest."""
-    count = found.in_flight(now)
+    count = in_flight(found, now)
     if not count or not isinstance(found.row, Credential):
         return []
-    last = max(lease.until for lease in found.row.leases.values() if lease.is_live(now))
-    return [("in flight", _plain(f"{grouped(count)}, given back by {clock_time(last, now)} at the latest"))]
+    ends = [lease.until for lease in found.row.leases.values() if lease.is_live(now)]
+    last = f", given back by {clock_time(max(ends), now)} at the latest" if ends else ", to try the key"
+    return [("in flight", _plain(f"{grouped(count)}{last}"))]
 
 
 def _token(ends: float, now: float) -> str:

@@ -8,13 +8,15 @@ from typing import Final
 from keydeck.engine.cooldown import ACCOUNT, Evidence, Standing
 from keydeck.engine.cooldown_policy import Rule
 from keydeck.engine.forecast import Step
-from keydeck.engine.state import Health, HealthKind
+from keydeck.engine.state import Health, HealthKind, RowState
 from keydeck.present.text import clock_time, duration
 
 _TEENS: Final = (11, 12, 13)
 _ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
 # An end may be so much later than its rule says: waits are made a little longer at random.
 _JITTER: Final = 0.9
+# What is to be doubled and doubled again is easier to count in seconds.
+_IN_SECONDS: Final = 90.0
 
 
 def ordinal(number: int) -> str:
@@ -31,6 +33,11 @@ def streak_text(streak: int) -> str:
 def scope_text(scope: str | None) -> str:
     """Return what a failure concerns, where that is more than its row."""
     return "the whole account" if scope == ACCOUNT else ""
+
+
+def in_flight(state: RowState, now: float) -> int:
+    """Return how many requests are known to be under way: those that hold a lease, or the one that tries the row."""
+    return max(state.in_flight(now), int(state.health.is_tried))
 
 
 def flight_text(count: int) -> str:
@@ -84,11 +91,15 @@ def _wait(standing: Standing) -> str:
         return "no rule"
     if standing.is_terminal:
         return f"after {rule.terminal_after} waiting does not help"
-    said, grown = duration(rule.wait_s), rule.wait_s
+    said, grown = _first_wait(rule.wait_s), rule.wait_s
     if rule.grows != 1 and standing.streak > 1:
         said += f" x {rule.grows:g}^{standing.streak - 1}"
         grown = rule.wait_s * rule.grows ** min(standing.streak - 1, 64)
     return said + _cap(rule, grown, _lasts(standing))
+
+
+def _first_wait(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds <= _IN_SECONDS else duration(seconds)
 
 
 def _cap(rule: Rule, grown: float, lasts: float) -> str:

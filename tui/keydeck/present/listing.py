@@ -16,7 +16,14 @@ from keydeck.engine.forecast import forecast
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
-from keydeck.present.evidence import flight_text, forecast_text, scope_text, streak_text, whose_word
+from keydeck.present.evidence import (
+    flight_text,
+    forecast_text,
+    in_flight,
+    scope_text,
+    streak_text,
+    whose_word,
+)
 from keydeck.present.glyphs import ASCII
 from keydeck.present.rows import Context, label_text, said_text, source_text, why_text
 from keydeck.present.text import clean, clock_time, duration, fit, width
@@ -52,7 +59,7 @@ def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState, now: flo
         "total": len(state.rows),
         "next_ready_at": state.next_ready_at,
         "probing": state.count(HealthKind.PROBING),
-        "in_flight": sum(row.in_flight(now) for row in state.rows),
+        "in_flight": sum(in_flight(row, now) for row in state.rows),
         "forecast": [step._asdict() for step in forecast(state, now)[:FORECAST_STEPS]],
         "credentials": [_credential(snapshot, row, following, twins, now) for row in state.rows],
     }
@@ -92,7 +99,7 @@ def _credential(
         "until": health.until,
         **_evidence(health.standing),
         "evidence": health.evidence,
-        "in_flight": state.in_flight(now),
+        "in_flight": in_flight(state, now),
         "limits": [
             {
                 "model": _told(model, scrub_name),
@@ -188,7 +195,7 @@ def _situation(row: RowState, now: float, context: Context) -> str:
     if health.since is not None and not health.is_usable:
         parts.append(f"since {clock_time(health.since, now)}")
     known = (streak_text(health.streak), whose_word(health), scope_text(health.scope))
-    parts += [part for part in (*known, flight_text(row.in_flight(now))) if part]
+    parts += [part for part in (*known, flight_text(in_flight(row, now))) if part]
     for model, held in row.limits(now).items():
         until = f" until {clock_time(held.until, now)}" if held.until is not None else ""
         parts.append(f"not for {label_text(model, context.scrubber)}{until}")

@@ -12,7 +12,7 @@ from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.live.problems import TOKEN_WARNING_S
-from keydeck.present.evidence import flight_text, ordinal, scope_text, streak_text
+from keydeck.present.evidence import flight_text, in_flight, ordinal, scope_text, streak_text
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
 from keydeck.present.text import clock_time, cut, duration, grouped, legible, width
@@ -163,7 +163,7 @@ def key_row(
         twins=twins,
         streak=health.streak,
         scope=health.scope,
-        in_flight=state.in_flight(now),
+        in_flight=in_flight(state, now),
         limits=tuple(
             ModelLimit(label_text(model, context.scrubber), held.until)
             for model, held in state.limits(now).items()
@@ -531,8 +531,8 @@ def _tail(row: KeyRow, room: int) -> str:
         tail = f" {', '.join(said[:count])}"
         if len(tail) <= room - _BAR_BEST:
             return tail
-    short = f" {ordinal(row.streak)}" if row.streak > 1 else ""
-    return short if len(short) <= room - _BAR_LEAST else ""
+    forms = (f" {streak_text(row.streak)}", f" {ordinal(row.streak)}") if row.streak > 1 else ()
+    return next((form for form in forms if len(form) <= room - _BAR_LEAST), "")
 
 
 def _bar(row: KeyRow, until: float, now: float, cells: int, glyphs: Glyphs) -> list[Span]:
