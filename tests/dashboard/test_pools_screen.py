@@ -86,7 +86,7 @@ async def test_the_clock_alone_moves_countdowns_and_ends_them(home: Path) -> Non
         await ui.tick(30)
         assert "1m00s 429" in ui.line("◐ one")
         await ui.tick(60)
-        ui.sees("1/1 ready", "1 ready", "◔ one", "◔ probing; one request tries it")
+        ui.sees("1/1 ready", "1 ready", "◔ one", "◔ probing: the next request tries it")
         await ui.tick(60)
         assert "ready" in ui.line("● one")
 

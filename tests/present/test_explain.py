@@ -158,7 +158,7 @@ def test_a_model_that_is_limited_is_named(home: Path) -> None:
     assert (
         found["openrouter"] == "openrouter  fill_first  model some/model  the next request goes to key-aaa002"
     )
-    assert "not for some/model until 14:03:11 (1m00s left): 429, the table: 1m00s" in found["aaa001"]
+    assert "not for some/model until 14:03:11 (1m00s left): 429, the table: 60s" in found["aaa001"]
     assert "ask for another model, or keydeck auth reset" in found["aaa001"]
     assert "the only ready key" in found["aaa002"]
     assert "(fill_first), not for some/model until 14:03:11" in sentences(asked(home))["aaa001"]

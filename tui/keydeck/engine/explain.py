@@ -166,7 +166,7 @@ class _Trial:
             rival=self._rival(found.id, reason),
             turns=self._turns(found.id) if reason is Reason.LATER_TURN else 0,
             uses=self._uses(found.id),
-            in_flight=self._loads[found.id],
+            in_flight=max(self._loads[found.id], int(health.is_tried)),
             limits=tuple((model, bench_of(held)) for model, held in sorted(found.limits(self._now).items())),
             inherited=row.inherited,
         )

@@ -165,7 +165,7 @@ class RowReason:
     uses: int = 0
     """Requests that were sent with its secret."""
     in_flight: int = 0
-    """Leases of it that count now."""
+    """Requests that are known to be under way: those with a lease, or the one that tries the row."""
     limits: tuple[tuple[str, Bench], ...] = ()
     """Models with which no request may go there now, and why."""
     remedies: tuple[Remedy, ...] = ()
