@@ -12,7 +12,7 @@ from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import Health, HealthKind, PoolState, RowState
 from keydeck.present.detail import Fact
 from keydeck.present.evidence import evidence_text, flight_text, scope_text, streak_text
-from keydeck.present.rows import Context, label_text, shown_name, why_text
+from keydeck.present.rows import Context, label_text, said_text, shown_name, why_text
 from keydeck.present.spans import Role, Span
 from keydeck.present.text import clock_time, duration, fit, grouped, width
 
@@ -111,8 +111,9 @@ def explain_lines(said: Told) -> list[str]:
 
 def _headline(said: Told) -> str:
     answer = said.answer
-    asked = [f"session {said.text(answer.session)}"] if answer.session is not None else []
-    asked += [f"model {said.text(answer.model)}"] if answer.model is not None else []
+    scrubber = said.context.scrubber
+    asked = [f"session {said_text(answer.session, scrubber)}"] if answer.session is not None else []
+    asked += [f"model {said_text(answer.model, scrubber)}"] if answer.model is not None else []
     parts = (said.text(answer.provider), answer.strategy, *asked, outcome_text(said))
     return "  ".join(parts)
 

@@ -15,8 +15,8 @@ def explanation_form(answer: Explanation, labels: dict[str, str], scrubber: Scru
     return {
         "provider": label_text(answer.provider, scrubber),
         "strategy": answer.strategy,
-        "session": _name(answer.session, scrubber),
-        "model": _name(answer.model, scrubber),
+        "session": None if answer.session is None else said_text(answer.session, scrubber),
+        "model": None if answer.model is None else said_text(answer.model, scrubber),
         "at": answer.at,
         "outcome": answer.outcome.value,
         "pick": _name(answer.pick, scrubber),
