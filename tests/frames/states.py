@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakes import NOW, a_key, benched, keys, load, write_store
+from fakes import NOW, a_key, a_pool, benched, keys, load, write_store
 from keydeck.dashboard.settings import Settings, SettingsFile
 from keydeck.demo.past import write_scene_with_past
 from keydeck.demo.scene import ENVIRONMENT, write_scene
@@ -30,6 +30,23 @@ def duplicates(home: Path) -> None:
     same = "sk-the-very-same-key"
     rows = [a_key("aaa001", "team", access_token=same, request_count=30), a_key("aaa002", "lone", priority=1)]
     write_store(home, {"openrouter": [*rows, a_key("aaa003", "team again", priority=2, access_token=same)]})
+
+
+def turns(home: Path) -> None:
+    """Three keys by turns, the first of them used last, the third one out."""
+    rows = [*keys("aaa001", "aaa002"), a_key("aaa003", priority=2, **benched(429, until=NOW + 900))]
+    write_store(home, {"openrouter": rows})
+    (home / "config.yaml").write_text("credential_pool_strategies: {openrouter: round_robin}\n")
+    with a_pool(home) as pool:
+        pool.select()
+
+
+def all_out(home: Path) -> None:
+    rows = [
+        a_key("aaa001", "tired", **benched(429, until=NOW + 900)),
+        a_key("aaa002", "broke", **benched(402)),
+    ]
+    write_store(home, {"openrouter": rows})
 
 
 def nothing(home: Path) -> None:
@@ -196,6 +213,8 @@ STATES: dict[str, State] = {
     "detail-paused": State((*("tab",) * 4, "j", "j", "j", "enter"), past),
     "detail-duplicate": State(("enter",), duplicates, env={}),
     "detail-masked": State(("m", "enter")),
+    "detail-turn": State(("enter",), turns, env={}),
+    "detail-all-out": State(("j", "enter"), all_out, env={}),
     "detail-gone": State(("enter",), then=remove_outside),
     # what happened
     "events": State(("2",), past),

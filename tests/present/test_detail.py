@@ -35,15 +35,14 @@ def facts(
     shown = next((one for one in key_rows(pool, state, NOW, context) if one.id == wanted), None)
     shown = shown or key_rows(pool, state, NOW, context)[0]
     found = next(one for one in state.rows if one.id == shown.id)
-    both = [*situation(pool, state, found, shown, now, context), *identity(pool, found, context)]
+    both = [*situation(pool, found, shown, now, context), *identity(pool, found, context)]
     return {name or "bar": plain(value) for name, value in both}
 
 
 def test_a_ready_key(home: Path) -> None:
-    """What it is, where it stands, and that the next request goes there; nothing to do."""
+    """What it is and where it stands; nothing to do."""
     assert facts(home, a_key("aaa001", "one", request_count=1288), a_key("aaa002", priority=1)) == {
         "state": "● ready",
-        "selection": "the next request goes here",
         "id": "aaa001",
         "type": "API key",
         "source": "manual",
@@ -55,16 +54,15 @@ def test_a_ready_key(home: Path) -> None:
     assert facts(home, a_key("aaa001"))["key"].startswith("stored here, fingerprint ")
 
 
-def test_a_key_that_waits_for_its_turn(home: Path) -> None:
-    """Behind another ready key it says so, with the strategy; requests tie in rank."""
+def test_a_key_behind_another(home: Path) -> None:
+    """It has its place; requests tie in rank."""
     found = facts(home, a_key("aaa002", priority=1), a_key("aaa001", priority=0))
-    assert found["selection"] == "waits for its turn (fill_first)"
     assert found["place"] == "2 of 2"
     assert found["requests"] == "0, rank 1 of 2"
 
 
 def test_a_cooling_key(home: Path) -> None:
-    """Why, since when, until when with the time left, and on what evidence; it is passed over."""
+    """Why, since when, until when with the time left, and on what evidence."""
     row = a_key("aaa001", **benched(429, ago=600, until=NOW + 840, last_error_message="slow down"))
     found = facts(home, row)
     assert found["state"] == "◐ cooling"
@@ -73,7 +71,6 @@ def test_a_cooling_key(home: Path) -> None:
     assert found["free again"] == "14:16:11, in 14m00s"
     assert "━" in found["bar"] and "14m00s 429" in found["bar"]
     assert found["evidence"] == "found in the file (hermes)"
-    assert found["selection"] == "passed over"
     assert found["do"] == "wait, or press r once the provider has lifted it"
 
 
@@ -128,7 +125,6 @@ def test_a_bad_row(home: Path) -> None:
     found = facts(home, a_key("aaa001", priority="first"))
     assert found["state"].startswith("? ")
     assert "priority" in found["state"]
-    assert found["selection"] == "passed over"
     assert "by hand" in found["do"]
     assert (found["id"], found["pool"]) == ("aaa001", "openrouter")
     assert "key" not in found

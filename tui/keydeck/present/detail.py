@@ -9,7 +9,7 @@ from typing import Final
 from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential, VanishedRow, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState, row_state
+from keydeck.engine.state import HealthKind, RowState, row_state
 from keydeck.present.card import advice
 from keydeck.present.evidence import evidence_text, in_flight, scope_text, streak_text
 from keydeck.present.panes import since_text
@@ -111,9 +111,7 @@ def _twin_names(pool: PoolSnapshot, row: Credential, context: Context) -> list[s
     ]
 
 
-def situation(
-    pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float, context: Context
-) -> list[Fact]:
+def situation(pool: PoolSnapshot, found: RowState, row: KeyRow, now: float, context: Context) -> list[Fact]:
     """Return how a key stands, and why."""
     health = found.health
     sign = Span(f"{row_glyph(row, now, context.glyphs)} ", row_role(row, now))
@@ -133,7 +131,6 @@ def situation(
     facts += _held(found, now, context)
     facts += _in_flight(found, now)
     facts += _under_a_pause(found, now, context)
-    facts.append(("selection", _plain(_selection(pool, state, found))))
     if found.token_expires_at is not None:
         facts.append(("token", _plain(_token(found.token_expires_at, now))))
     if said := advice(pool, found, context):
@@ -188,19 +185,6 @@ def _in_flight(found: RowState, now: float) -> list[Fact]:
     ends = [lease.until for lease in found.row.leases.values() if lease.is_live(now)]
     last = f", given back by {clock_time(max(ends), now)} at the latest" if ends else ", to try the key"
     return [("in flight", _plain(f"{grouped(count)}{last}"))]
-
-
-def _selection(pool: PoolSnapshot, state: PoolState, found: RowState) -> str:
-    if found.health.kind is HealthKind.PROBING:
-        return "one request at a time, until one goes through"
-    if not found.health.is_usable:
-        return "passed over"
-    following = pool.next_pick(state)
-    if following == found.id:
-        return "the next request goes here"
-    if following is None:
-        return f"the next request goes to any of {len(state.usable)}"
-    return f"waits for its turn ({pool.followed_strategy})"
 
 
 def _token(ends: float, now: float) -> str:
