@@ -28,9 +28,14 @@ _PATIENCE_S = 20.0
 
 def listed(folder: Path) -> Listing:
     """Return what ``keydeck auth list --json`` says of a demo's home."""
+    return asked(folder, "list")
+
+
+def asked(folder: Path, *words: str) -> Listing:
+    """Return what an ``auth`` command says of a demo's home as JSON."""
     home = str(folder / ".hermes")
     done = subprocess.run(
-        [sys.executable, "-m", "keydeck", "auth", "list", "--json", "--home", home],
+        [sys.executable, "-m", "keydeck", "auth", *words, "--json", "--home", home],
         env={
             **ENVIRONMENT,
             "HOME": str(folder),
@@ -137,6 +142,9 @@ def test_a_key_in_full_says_what_the_json_says(terminal: Terminal, demo: Path) -
     spare = next(key for key in keys_of(listed(demo)) if key["label"] == "spare")
     assert (spare["streak"], spare["evidence"], spare["config_line"]) == (4, "table", None)
     terminal.sees(hour(spare["until"]))
+    why = next(row for row in asked(demo, "explain", "openrouter")["rows"] if row["id"] == spare["id"])
+    assert (why["reason"], why["until"], why["failure"]["streak"]) == ("cooling", spare["until"], 4)
+    terminal.sees("this key", f"cooling until {hour(why['until'])}")
     terminal.escape()
     terminal.sees("hidden")
     terminal.escape()
