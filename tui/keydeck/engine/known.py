@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
-from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
+from keydeck.engine.credential import STATUS_FIELDS, Credential, Row, with_changes
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import Status
 from keydeck.engine.ledger import Facts
@@ -36,7 +35,7 @@ def as_known(row: Credential, facts: Facts | None) -> Credential:
     if facts.priority is not None and row.provider != "anthropic":
         told["priority"] = facts.priority
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
-    return replace(row, **changed) if changed else row
+    return with_changes(row, changed) if changed else row
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:
