@@ -361,8 +361,8 @@ def streak(
 
 def models_out(benches: Benches) -> tuple[str, ...]:
     """Return the models with a failure of their own that nothing has ended, each once, in order."""
-    scopes = {strike.failure.scope for strike in benches.strikes}
-    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes if scope.startswith(_MODEL)))
+    scopes = {strike.failure.scope for strike in benches.strikes if strike.failure.scope.startswith(_MODEL)}
+    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes)) if scopes else ()
 
 
 def is_limit_of(held: Standing, model: str) -> bool:

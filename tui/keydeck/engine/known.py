@@ -96,9 +96,12 @@ def _of_present_secret(row: Credential, benches: Benches) -> Benches:
 
 def _limits(row: Credential, benches: Benches, policy: Policy, *, is_sole: bool) -> dict[str, Standing]:
     """Return how a row stands for the models that are worse off than others."""
+    models = models_out(benches)
+    if not models:
+        return {}
     held = {
         model: standing(benches, policy, row.provider, row.id, is_sole=is_sole, model=model)
-        for model in models_out(benches)
+        for model in models
     }
     return {model: each for model, each in held.items() if is_limit_of(each, model)}
 
