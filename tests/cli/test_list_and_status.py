@@ -14,8 +14,16 @@ from keydeck.engine.errors import Refused
 
 CREDENTIAL = [
     *("id", "label", "auth_type", "source", "stored", "inherited", "priority", "base_url", "health"),
-    *("status_code", "reason", "message", "since", "until", "request_count", "token_expires_at"),
-    *("duplicate_of", "next_pick", "fingerprint"),
+    *("status_code", "reason", "message", "since", "until", "cause", "evidence", "streak", "scope"),
+    *(
+        "told_until",
+        "request_count",
+        "token_expires_at",
+        "duplicate_of",
+        "next_pick",
+        "fingerprint",
+        "limits",
+    ),
 ]
 
 

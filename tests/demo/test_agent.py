@@ -104,7 +104,7 @@ def test_another_strategy_is_followed_at_the_next_request(
     folder: Path, clock: FakeClock, reader: HomeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Set from least_used to fill_first, the pool's first key gets all that follows."""
-    monkeypatch.setattr("keydeck.engine.pool._LOOK_AROUND_EVERY_S", 0.0)
+    monkeypatch.setattr("keydeck.engine.roster._LOOK_AROUND_EVERY_S", 0.0)
     agent = Agent(folder, Role(("anthropic",), 1.0, 11), clock)
     work(agent, clock, 3)
     Operator(reader).set_strategy("anthropic", "fill_first")

@@ -9,17 +9,21 @@ from hypothesis import strategies as st
 
 from fakes import NOW
 from keydeck.engine.checkpoint import Checkpoint, checkpoint_bytes, read_section, section
+from keydeck.engine.cooldown import standing, status_of
 from keydeck.engine.events import (
     Added,
     Adopted,
     Edited,
     Event,
     Failed,
+    Leased,
     Moved,
     Outside,
     Paused,
     Position,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -54,7 +58,11 @@ def a_failure(granted: Position | None = None, **fields: Any) -> Failed:
 
 
 def benched(ledger: Ledger) -> bool:
-    return ledger.rows["aaa001"].bench is not None
+    return standing(ledger.rows["aaa001"].benches).strike is not None
+
+
+def in_a_row(ledger: Ledger) -> int:
+    return standing(ledger.rows["aaa001"].benches).streak
 
 
 RESET = Reset(ids=("aaa001",), provider="openrouter")
@@ -88,7 +96,7 @@ def test_a_success_ends_earlier_benches_only() -> None:
     failed = told(a_failure())
     ended = told(Succeeded(ids=("aaa001",), provider="openrouter", granted=(1, 150)), ledger=failed)
     assert not benched(ended)
-    assert ended.rows["aaa001"].streak == 0
+    assert in_a_row(ended) == 0
     assert benched(told(Succeeded(ids=("aaa001",), provider="openrouter", granted=(1, 90)), ledger=failed))
 
 
@@ -112,8 +120,8 @@ def test_a_success_ends_what_another_program_wrote_also_if_that_is_told_later() 
 def test_a_failure_that_started_before_the_present_bench_adds_no_streak() -> None:
     """Ten requests under way when the first fails are one failure, not ten."""
     first = told(a_failure(granted=(1, 10)))
-    assert told(a_failure(granted=(1, 20)), ledger=first).rows["aaa001"].streak == 1
-    assert told(a_failure(granted=(1, 150)), ledger=first).rows["aaa001"].streak == 2
+    assert in_a_row(told(a_failure(granted=(1, 20)), ledger=first)) == 1
+    assert in_a_row(told(a_failure(granted=(1, 150)), ledger=first)) == 2
 
 
 def test_a_removed_row_is_gone_and_keeps_its_facts_for_an_undo() -> None:
@@ -132,7 +140,8 @@ def test_what_a_row_said_before_anybody_told_of_it_is_kept() -> None:
     status = Status("exhausted", NOW - 60, 402)
     ledger = told(Used(counts={"aaa001": 2}), Adopted(rows={"aaa001": Seen(40, "ci", 1, status)}))
     facts = ledger.rows["aaa001"]
-    assert (facts.used, facts.label, facts.bench and facts.bench.status) == (42, "ci", status)
+    held = status_of(standing(facts.benches))
+    assert (facts.used, facts.label, held) == (42, "ci", status)
 
 
 def test_rows_from_another_home_start_afresh() -> None:
@@ -159,12 +168,12 @@ def test_an_older_bench_from_outside_is_not_taken() -> None:
 def test_a_bench_that_began_after_the_clearing_holds() -> None:
     """Another program cleared the bench it saw, not the one that came after."""
     ledger = told(a_failure(), a_failure(granted=(1, 150)))
-    seen = ledger.rows["aaa001"].bench
+    seen = standing(ledger.rows["aaa001"].benches).strike
     assert seen is not None
     assert benched(
         told(Outside(id="aaa001", provider="p", label="x", what="cleared", past=NOW), ledger=ledger)
     )
-    cleared = Outside(id="aaa001", provider="p", label="x", what="cleared", past=seen.status.at)
+    cleared = Outside(id="aaa001", provider="p", label="x", what="cleared", past=seen.failure.at)
     assert not benched(told(cleared, ledger=ledger))
 
 
@@ -200,12 +209,31 @@ def some(kind: type[Event], /, **values: st.SearchStrategy[Any]) -> st.SearchStr
 
 happenings: st.SearchStrategy[Event] = st.one_of(
     some(Used, counts=st.dictionaries(rows, st.integers(1, 5), min_size=1)),
-    some(Failed, ids=some_rows, provider=st.just("p"), granted=grants, code=st.just(429)),
-    some(Succeeded, ids=some_rows, provider=st.just("p"), granted=grants),
+    some(
+        Failed,
+        ids=some_rows,
+        provider=st.just("p"),
+        granted=grants,
+        code=st.just(429),
+        kind=st.none() | st.sampled_from(["rate_limit", "provider", "a kind of tomorrow"]),
+        scope=st.sampled_from(["row", "account", "model:m"]),
+        message=st.none() | st.just("slow down"),
+    ),
+    some(Succeeded, ids=some_rows, provider=st.just("p"), granted=grants, model=st.none() | st.just("m")),
     some(Reset, ids=some_rows, provider=st.just("p")),
     some(Restored, rows=st.dictionaries(rows, seens, min_size=1), provider=st.just("p")),
     some(Paused, ids=some_rows, provider=st.just("p"), until=st.none() | st.just(NOW)),
     some(Resumed, ids=some_rows, provider=st.just("p")),
+    some(
+        Leased,
+        ids=some_rows,
+        provider=st.just("p"),
+        lease=st.sampled_from("xyz"),
+        ttl_s=st.sampled_from([3.0, 50.0]),
+        most=st.none() | st.integers(1, 3),
+    ),
+    some(Released, ids=some_rows, provider=st.just("p"), lease=st.sampled_from("xyz")),
+    some(Probed, ids=some_rows, provider=st.just("p"), by=st.sampled_from("vw")),
     some(Added, id=rows, provider=st.just("p"), seen=seens),
     some(Removed, id=rows, provider=st.just("p"), label=st.just("x"), gen=st.integers(0, 5)),
     some(Edited, id=rows, provider=st.just("p"), label=st.just("y")),

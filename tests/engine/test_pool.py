@@ -80,7 +80,7 @@ def test_code_written_for_hermes_pool_finds_its_methods(name: str) -> None:
 def test_marking_takes_what_hermes_passes() -> None:
     """The keywords of hermes-pool 5.6."""
     parameters = inspect.signature(CredentialPool.mark_exhausted_and_rotate).parameters
-    assert set(parameters) == {"self", "status_code", "error_context", "api_key_hint"}
+    assert set(parameters) >= {"self", "status_code", "error_context", "api_key_hint"}
 
 
 def test_a_selected_entry_has_what_a_request_needs(three: Path) -> None:
@@ -241,14 +241,16 @@ def test_a_broken_store_does_not_stop_a_running_agent(three: Path) -> None:
 
 
 def test_selecting_never_writes(three: Path) -> None:
-    """A thousand picks under any strategy leave the home as it was."""
-    for strategy in ("fill_first", "random", "round_robin", "least_used", "sticky"):
+    """A thousand picks under any strategy leave the home as it was; a round tells in the journal where it begins."""
+    for strategy in ("fill_first", "random", "least_used", "sticky", "round_robin"):
         (three / "config.yaml").write_text(f"credential_pool_strategies: {{openrouter: {strategy}}}\n")
         before = tree(three)
         pool = a_pool(three, DEEPSEEK_API_KEY="sk-real-0123")
         for _ in range(200):
             assert pool.select() is not None
-        assert tree(three) == before
+        after = tree(three)
+        assert {name: after[name] for name in before} == before
+        assert bool(after.keys() - before.keys()) == (strategy == "round_robin")
 
 
 # --- marking -----------------------------------------------------------------------------------------------
@@ -312,23 +314,22 @@ def picked_after_mark(pool: CredentialPool, **rest: Any) -> str | None:
 
 @pytest.mark.parametrize("reason", ["token_revoked", "invalid_grant", " TOKEN_INVALIDATED "])
 def test_a_terminal_failure_ends_a_row(three: Path, reason: str) -> None:
-    """A revoked login is dead at once; the same words under a 403 only bench."""
+    """A grant that is gone is gone at once, under every status that says so."""
     pool = a_pool(three)
-    pool.select()
-    pool.mark_exhausted_and_rotate(status_code=401, error_context={"reason": reason})
-    assert stored(three, "aaa001")["last_status"] == "dead"
-    pool.mark_exhausted_and_rotate(status_code=403, error_context={"reason": reason})
-    assert stored(three, "bbb002")["last_status"] == "exhausted"
+    for row_id, code in (("aaa001", 401), ("bbb002", 403)):
+        pool.select()
+        pool.mark_exhausted_and_rotate(status_code=code, error_context={"reason": reason})
+        assert stored(three, row_id)["last_status"] == "dead"
 
 
-def test_a_failure_without_a_code_is_a_bench_of_an_hour(three: Path) -> None:
-    """Null is stored as null."""
+def test_a_failure_without_a_code_is_a_bench_like_a_throttle(three: Path) -> None:
+    """Null is stored as null; nothing says why, so as little as may be is taken from the row."""
     clock = FakeClock()
     pool = a_pool(three, clock=clock)
     pool.select()
     pool.mark_exhausted_and_rotate(status_code=None)
     assert stored(three, "aaa001")["last_error_code"] is None
-    clock.forward(3599)
+    clock.forward(59)
     assert picked(pool) == "bbb002"
     clock.forward(1)
     assert picked(pool) == "aaa001"
@@ -365,7 +366,7 @@ def test_any_error_context_is_taken(three: Path, context: dict[str, Any]) -> Non
     pool.select()
     pool.mark_exhausted_and_rotate(status_code=429, error_context=context)
     row = stored(three, "aaa001")
-    assert (row["last_status"], row["last_error_reset_at"]) == ("exhausted", None)
+    assert (row["last_status"], row["last_error_reset_at"]) == ("exhausted", NOW + 60)
     assert row["last_error_reason"] is None
     assert row["last_error_message"] is None
 
@@ -666,7 +667,7 @@ def test_threads_share_a_pool(three: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert errors == []
-    assert not pool._leases
+    assert not pool._leasing._held
     assert picked(pool) == "bbb002"
     assert [stored(three, row_id)["last_status"] for row_id in ("aaa001", "bbb002", "ccc003")] == [
         "exhausted",
@@ -680,7 +681,10 @@ def test_a_thread_that_waits_for_the_lock_stops_no_other(three: Path) -> None:
     pool = a_pool(three)
     pool.select()
     with lock_held(three):
-        marking = threading.Thread(target=pool.mark_exhausted_and_rotate, kwargs={"status_code": 429})
+        marking = threading.Thread(
+            target=pool.mark_exhausted_and_rotate,
+            kwargs={"status_code": 429, "api_key_hint": "sk-test-aaa001-secret"},
+        )
         marking.start()
         started = monotonic()
         while picked(pool) != "bbb002":

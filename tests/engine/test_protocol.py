@@ -39,6 +39,7 @@ from keydeck.engine.events import Event, Failed, Header, Outside, Record, Sealed
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
+from keydeck.engine.ledger import READER
 from keydeck.engine.locks import hold_lock
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.secret import Secret
@@ -73,7 +74,7 @@ def used(store: FileStore, row_id: str = "aaa001") -> int:
 def is_benched(store: FileStore, row_id: str = "aaa001") -> bool:
     store.poll()
     facts = store.facts(row_id)
-    return bool(facts and facts.bench)
+    return bool(facts and facts.benches.strikes)
 
 
 def segment(home: Path, number: int = 1) -> Path:
@@ -311,8 +312,8 @@ def test_rule_7_an_announced_file_is_not_parsed_again(two: Path) -> None:
     pool.flush()
     assert other.checkpoint()
     reads: list[int] = []
-    real = pool._read
-    pool._read = lambda: reads.append(1) or real()  # type: ignore[method-assign, func-returns-value]
+    real = pool._roster.read
+    pool._roster.read = lambda: reads.append(1) or real()  # type: ignore[method-assign, func-returns-value]
     for _ in range(3):
         use(other, "bbb002")
         assert other.checkpoint()
@@ -1004,7 +1005,7 @@ def test_rule_14_who_is_older_than_the_journal_folds_what_it_knows_and_sums_up_n
     store = a_store(two)
     use(store)
     assert store.checkpoint()
-    head = Record(NOW, "new", 0, Header(store=store._books.ledger.store or "", min_reader=2))
+    head = Record(NOW, "new", 0, Header(store=store._books.ledger.store or "", min_reader=READER + 1))
     with segment(two).open("ab") as file:
         file.write(b"\n" + encode(head) + b'\n\n{"e":"teleport","t":1,"w":"new","s":1}\n')
     before = (two / "keydeck" / "checkpoint.json").read_bytes(), (two / "auth.json").read_bytes()
@@ -1021,7 +1022,7 @@ def newers(two: Path) -> Path:
     use(store, number=3)
     fail(store, "bbb002")
     assert store.checkpoint()
-    head = Record(NOW, "new", 0, Header(store=store._books.ledger.store or "", min_reader=2))
+    head = Record(NOW, "new", 0, Header(store=store._books.ledger.store or "", min_reader=READER + 1))
     with segment(two).open("ab") as file:
         file.write(b"\n" + encode(head) + b"\n")
     return two
@@ -1049,7 +1050,7 @@ def test_rule_14_an_act_of_an_older_version_takes_and_destroys_nothing(
     assert summed_up(newers) == before
     assert [row["label"] for row in rows_of(newers)] == ["renamed", "key-bbb002", "api-key-3"]
 
-    monkeypatch.setattr("keydeck.engine.writer.READER", 2)
+    monkeypatch.setattr("keydeck.engine.writer.READER", READER + 1)
     rewrite(newers, [*rows_of(newers), gone])  # a stale writer
     newer = a_store(newers)
     assert newer.checkpoint()
@@ -1085,14 +1086,14 @@ def test_rule_14_who_opens_later_knows_that_a_newer_version_is_at_work(
     newers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the checkpoint, or from the next segment, whoever made that: the old header is not read again."""
-    monkeypatch.setattr("keydeck.engine.writer.READER", 2)
+    monkeypatch.setattr("keydeck.engine.writer.READER", READER + 1)
     assert a_store(newers).checkpoint()
     monkeypatch.undo()
     store = a_store(newers)
-    assert store._books.ledger.min_reader == 2
+    assert store._books.ledger.min_reader == READER + 1
     store._books._rotate()
     heads = [record.event for record in journal(newers) if isinstance(record.event, Header)]
-    assert [head.min_reader for head in heads] == [1, 2, 2]
+    assert [head.min_reader for head in heads] == [READER, READER + 1, READER + 1]
 
 
 def test_rule_15_a_pick_waits_for_nobody_who_holds_the_lock(two: Path) -> None:

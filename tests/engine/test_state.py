@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 
 from fakes import NOW, a_jwt, a_key, a_login, benched
 from keydeck.engine.config import KNOWN_STRATEGIES
+from keydeck.engine.cooldown import Evidence
 from keydeck.engine.credential import Credential, Row, parse_rows
 from keydeck.engine.ready import Ready
 from keydeck.engine.state import (
+    Health,
     HealthKind,
     PoolState,
     RowState,
-    cooldown_s,
-    is_terminal,
     pool_state,
     row_state,
 )
@@ -56,7 +57,6 @@ def pool_of(raws: Sequence[Any], now: float = NOW) -> PoolState:
 )
 def test_how_long_a_bench_lasts_without_a_time_from_the_provider(code: int | None, wait_s: int) -> None:
     """401 benches for five minutes, everything else for an hour (hermes-pool 5.1)."""
-    assert cooldown_s(code) == wait_s
     assert kind_of(a_key(**benched(code, ago=wait_s - 1))) is HealthKind.COOLING
     assert kind_of(a_key(**benched(code, ago=wait_s + 1))) is HealthKind.READY
     assert kind_of(a_key(**benched(code, ago=wait_s))) is HealthKind.READY
@@ -106,29 +106,40 @@ def test_a_dead_row_needs_a_login_for_ever() -> None:
         assert health.why
 
 
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "token_revoked",
-        " Token_Revoked ",
-        "invalid_grant",
-        "invalid_token",
-        "token_invalidated",
-        "unauthorized_client",
-        "refresh_token_reused",
-    ],
-)
-def test_which_failures_waiting_does_not_help(reason: str) -> None:
-    """A 401 with one of hermes' terminal reasons ends a row; under any other code it does not (5.6)."""
-    assert is_terminal(401, reason)
-    assert not is_terminal(403, reason)
-    assert not is_terminal(None, reason)
+# --- what the operator said --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [None, "", "expired", "rate_limit", "token"])
-def test_other_reasons_only_bench(reason: str | None) -> None:
-    """An ordinary 401 is a bench."""
-    assert not is_terminal(401, reason)
+def paused(raw: Any, until: float, now: float = NOW) -> Health:
+    (row,) = parse_rows("openrouter", "openrouter", [raw])
+    assert isinstance(row, Credential)
+    return row_state(replace(row, paused=until), now).health
+
+
+def test_a_pause_comes_before_whatever_else_a_row_is() -> None:
+    """Ready, cooling, dead or without a key: the operator took it out, and that is what it says."""
+    for raw in (a_key(), a_key(**benched(429, ago=60)), a_key(last_status="dead"), a_key(access_token=...)):
+        health = paused(raw, NOW + 60)
+        assert (health.kind, health.until, health.evidence) == (
+            HealthKind.PAUSED,
+            NOW + 60,
+            Evidence.OPERATOR,
+        )
+        assert not health.is_usable
+        assert paused(raw, float("inf"), NOW + 1e9).until is None
+
+
+def test_after_a_pause_a_row_is_what_it_was() -> None:
+    """At its end, not before, a bench that is longer still runs."""
+    assert paused(a_key(), NOW + 60, NOW + 60).kind is HealthKind.READY
+    cooling = paused(a_key(**benched(429, ago=0)), NOW + 60, NOW + 60)
+    assert (cooling.kind, cooling.until) == (HealthKind.COOLING, NOW + 3600)
+
+
+def test_a_bench_says_why_and_whose_word_it_is() -> None:
+    """Code, kind of failure, scope, streak, the end that was told, and that a file says so."""
+    health = state_of(a_key(**benched(402, ago=60, until=NOW + 9))).health
+    assert (health.code, health.cause, health.scope, health.streak) == (402, "billing", "row", 1)
+    assert (health.told, health.evidence) == (NOW + 9, Evidence.FILE)
 
 
 # --- secrets and tokens ------------------------------------------------------------------------------------

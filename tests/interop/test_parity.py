@@ -18,7 +18,6 @@ from keydeck.engine.credential import STATUS_FIELDS, borrowed_form, is_owned
 from keydeck.engine.errors import TargetError
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.reset_times import parse_time, wait_in_message
-from keydeck.engine.state import is_terminal
 from keydeck.engine.targets import resolve_target
 
 pytestmark = pytest.mark.interop
@@ -144,8 +143,12 @@ def test_the_same_failures_are_final(hermes: Hermes, home: Path) -> None:
         key, context = f"sk-test-{place:06d}-secret", {"reason": reason, "reset_at": NOW * 2}
         hermes.ask("mark", name="openrouter", code=code, key=key, context=context)
     marked = [row["last_status"] for row in load(home)["credential_pool"]["openrouter"]]
-    assert marked == ["dead" if is_terminal(*case) else "exhausted" for case in cases]
+    assert marked == ["dead" if _is_final(*case) else "exhausted" for case in cases]
     assert marked.count("dead") == len(TERMINAL) + 1
+
+
+def _is_final(code: int | None, reason: str | None) -> bool:
+    return code == 401 and (reason or "").strip().lower() in TERMINAL
 
 
 CONTEXTS: tuple[Any, ...] = (
@@ -164,12 +167,12 @@ CONTEXTS: tuple[Any, ...] = (
     {"message": "Weekly limit. Resets in 4hr 5min."},
     {"message": "resets in 2 hr"},
     {"message": "it resets in 7min"},
-    {"message": "try again in 20s"},
+    {"message": "rate limit reached"},
 )
 
 
 def test_a_failure_leaves_the_same_six_fields_in_the_row(hermes: Hermes, home: Path, tmp_path: Path) -> None:
-    """Marking the same failure, each program stores the same status, time, code, reason, message and reset."""
+    """Status, time, code, reason, message and reset; where hermes would guess at an end, ours is written."""
     pool = {"openrouter": keys(*(f"{place:06d}" for place in range(len(CONTEXTS) + 1)))}
     ours = tmp_path / "ours"
     write_store(home, pool)
@@ -186,9 +189,34 @@ def test_a_failure_leaves_the_same_six_fields_in_the_row(hermes: Hermes, home: P
         assert following is not None
         assert following.id == theirs, context
     keydeck.close()
-    assert _marks(ours) == _marks(home)
+    theirs_with_end = [
+        {**mark, "last_error_reset_at": mark["last_error_reset_at"] or NOW + 60}
+        if mark["last_status"]
+        else mark
+        for mark in _marks(home)
+    ]
+    assert _marks(ours) == theirs_with_end
     told = {mark["last_error_reset_at"] for mark in _marks(ours)}
     assert {NOW + 12.5, NOW + 0.9, NOW + 14_700, NOW + 7_200, NOW + 420, NOW + 30, NOW + 5} < told
+
+
+def test_a_wait_that_hermes_passes_over_is_kept_for_it_as_a_time(
+    hermes: Hermes, home: Path, tmp_path: Path
+) -> None:
+    """Meant to differ: hermes benches for an hour what asked for 20 s, and obeys our 20 s when it reads them."""
+    pool = {"openrouter": keys("aaa001", "bbb002")}
+    ours, context = tmp_path / "ours", {"message": "try again in 20s"}
+    write_store(home, pool)
+    write_store(ours, pool)
+    keydeck = CredentialPool("openrouter", a_reader(ours))
+    keydeck.mark_exhausted_and_rotate(
+        status_code=429, error_context=context, api_key_hint="sk-test-aaa001-secret"
+    )
+    keydeck.close()
+    hermes.ask("clock", now=NOW)
+    hermes.ask("load", provider="openrouter")
+    hermes.ask("mark", name="openrouter", code=429, key="sk-test-aaa001-secret", context=context)
+    assert [_marks(where)[0]["last_error_reset_at"] for where in (ours, home)] == [NOW + 20, None]
 
 
 def _marks(home: Path) -> list[dict[str, Any]]:
@@ -211,6 +239,43 @@ def test_a_bench_by_keydeck_is_obeyed_by_hermes(hermes: Hermes, home: Path) -> N
     assert _available(hermes) == ["aaa003"]
     hermes.ask("clock", now=NOW + 60)
     assert hermes.ask("load", provider="openrouter")["available"] == ["aaa001", "aaa003"]
+
+
+ANSWERS: tuple[tuple[int | None, dict[str, Any], float | None], ...] = (
+    (429, {"message": "slow down"}, 60),
+    (429, {"reason": "usage_limit_reached"}, 3600),
+    (429, {"reason": "insufficient_quota"}, 3600),
+    (402, {}, 3600),
+    (401, {}, 300),
+    (403, {}, 300),
+    (None, {}, 60),
+    (429, {"reset_at": NOW + 15 * 86400}, 60),
+    (503, {}, 0),
+    (403, {"message": "not available in your country"}, 0),
+    (400, {}, 0),
+    (401, {"reason": "token_revoked"}, None),
+)
+"""Status, what else was said, and how long it benches; None for good."""
+
+
+def test_hermes_obeys_the_table_through_the_rows(hermes: Hermes, home: Path) -> None:
+    """A second before our end it passes a row over, at the end it takes it; what benches nobody it never sees."""
+    write_store(home, {"openrouter": keys(*(f"{place:06d}" for place in range(len(ANSWERS) + 1)))})
+    pool = CredentialPool("openrouter", a_reader(home))
+    for place, (code, context, _) in enumerate(ANSWERS):
+        pool.mark_exhausted_and_rotate(
+            status_code=code, error_context=context, api_key_hint=f"sk-test-{place:06d}-secret"
+        )
+    pool.close()
+    ends = sorted({wait for _, _, wait in ANSWERS if wait})
+    for now in (0, *(each for end in ends for each in (end - 1, end))):
+        free = [
+            f"{place:06d}"
+            for place, (_, _, wait) in enumerate((*ANSWERS, (None, {}, 0)))
+            if wait is not None and wait <= now
+        ]
+        hermes.ask("clock", now=NOW + now)
+        assert hermes.ask("load", provider="openrouter")["available"] == free, now
 
 
 # --- reading times, waits and names ------------------------------------------------------------------------

@@ -84,6 +84,18 @@ def outside(what: str, row: str = "aaa001", **fields: Any) -> Outside:
 CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a failure": ([failed()], [("benched", "aaa001", None)]),
     "a failure for good": ([failed(status="dead", code=401)], [("dead", "aaa001", None)]),
+    "a failure that is not the key's fault": (
+        [failed(code=503, kind="provider")],
+        [("refused", "aaa001", None)],
+    ),
+    "a limit of one model": (
+        [failed(kind="rate_limit", scope="model:m1")],
+        [("refused", "aaa001", "m1")],
+    ),
+    "a failure that ends sooner than the one before": (
+        [failed(until=NOW + 900), failed(until=NOW + 60)],
+        [("benched", "aaa001", None), ("refused", "aaa001", None)],
+    ),
     "a failure of two rows with one secret": ([failed("aaa001", "bbb002")], [("benched", "aaa001", None)]),
     "one failure after the other": (
         [failed(), failed()],
@@ -100,10 +112,6 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a success of a request from before the bench": (
         [failed(), Succeeded(ids=("aaa001",), provider=POOL, granted=(0, 0))],
         [("benched", "aaa001", None)],
-    ),
-    "a success after the clock had ended the bench": (
-        [failed(until=NOW - 1), Succeeded(ids=("aaa001",), provider=POOL)],
-        [("benched", "aaa001", None), ("ready", "aaa001", Return.COOLDOWN_OVER)],
     ),
     "a move of a row that the files alone place": (
         [
@@ -193,6 +201,19 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "uses": ([Used(counts={"aaa001": 5})], []),
     "about no row": ([Reset(ids=(), provider=POOL), Failed(ids=(), provider=POOL)], []),
 }
+
+
+def test_a_success_after_the_clock_had_ended_the_bench_is_no_news(home: Path) -> None:
+    """The end of the bench was told; who goes through then was well already."""
+    clock = FakeClock()
+    store = a_store(home, clock)
+    timeline = a_timeline(home, store, tells_time=True)
+    timeline.catch_up(NOW)
+    store.append(failed(until=NOW + 5))
+    clock.forward(6)
+    store.append(Succeeded(ids=("aaa001",), provider=POOL))
+    changes = timeline.catch_up(NOW + 6)
+    assert told(changes) == [("benched", "aaa001", None), ("ready", "aaa001", Return.COOLDOWN_OVER)]
 
 
 @pytest.mark.parametrize(("events", "expected"), CASES.values(), ids=CASES)

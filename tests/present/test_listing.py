@@ -12,8 +12,16 @@ from keydeck.present.listing import list_lines, listing, status_lines, status_of
 POOL_FIELDS = ["provider", "strategy", "ready", "total", "next_ready_at", "credentials"]
 FIELDS = [
     *("id", "label", "auth_type", "source", "stored", "inherited", "priority", "base_url", "health"),
-    *("status_code", "reason", "message", "since", "until", "request_count", "token_expires_at"),
-    *("duplicate_of", "next_pick", "fingerprint"),
+    *("status_code", "reason", "message", "since", "until", "cause", "evidence", "streak", "scope"),
+    *(
+        "told_until",
+        "request_count",
+        "token_expires_at",
+        "duplicate_of",
+        "next_pick",
+        "fingerprint",
+        "limits",
+    ),
 ]
 
 

@@ -119,7 +119,9 @@ def test_a_time_that_no_calendar_holds_is_some_day(home: Path, monkeypatch: pyte
     """The last second of the calendar, a zone east of it, is told without a crash."""
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     time.tzset()
-    write_store(home, {"openrouter": [a_key("aaa001", **benched(429, until=253402300799))]})
+    write_store(
+        home, {"openrouter": [a_key("aaa001", **benched(429, until=253402300799, last_status_at=None))]}
+    )
     assert "until some day" in "\n".join(noted(home))
 
 

@@ -104,7 +104,7 @@ class TestABenchThatHermesWrote:
         Operator(a_reader(home, clock=clock)).reset(POOL, "aaa001")
         assert picked(pool) == "aaa001"
         pool.mark_exhausted_and_rotate(status_code=429)
-        clock.forward(3599)
+        clock.forward(59)
         assert picked(pool) == "bbb002"
         clock.forward(2)
         assert picked(pool) == "aaa001"

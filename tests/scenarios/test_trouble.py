@@ -31,6 +31,7 @@ from keydeck.engine.errors import StoreReadOnly
 from keydeck.engine.events import Header, Reset
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.journal import header
+from keydeck.engine.ledger import READER
 from keydeck.engine.pool import CredentialPool
 from keydeck.engine.snapshot import HomeReader
 from keydeck.engine.store import Store
@@ -383,7 +384,7 @@ class TestOthers:
         pool.flush()
         store = FileStore(a_home(home), clock=FakeClock())
         store.snapshot()
-        newer = header("x", "new", NOW, min_reader=2)
+        newer = header("x", "new", NOW, min_reader=READER + 1)
         assert isinstance(newer.event, Header)
         store._books.journal.write(newer)
         assert picked(pool) == "ccc003"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from typing import Final
 
 import click
 
 from keydeck.cli.common import Place, good_snapshot, pool_of, print_json, store_options
+from keydeck.cli.moments import Moment, in_the_past
 from keydeck.engine.providers import canonical
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
@@ -26,35 +25,16 @@ from keydeck.present.text import clean
 LOOK_EVERY_S: Final = 0.25
 """How often ``--follow`` looks, in seconds; a look costs a few calls of the system."""
 _DAY: Final = "24h"
-_LENGTHS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _ALL_BYTES: Final = 1 << 62
-
-
-Begin = Callable[[float], float]
-"""Returns from when on, in epoch seconds, given the present."""
-
-
-def _begin(_context: click.Context, _option: click.Parameter, value: str) -> Begin:
-    ago = re.fullmatch(r"(\d{1,9})([smhdw])", value.strip().lower(), re.ASCII)
-    if ago:
-        seconds = int(ago[1]) * _LENGTHS[ago[2]]
-        return lambda now: now - seconds
-    try:
-        moment = datetime.fromisoformat(value.strip()).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise click.BadParameter(
-            f"{value!r} is no time: say 30s, 15m, 2h or 3d, or one like 2026-11-08T14:00"
-        ) from None
-    return lambda _now: moment
 
 
 @click.command("events")
 @click.option(
     "--since",
-    callback=_begin,
+    callback=in_the_past,
     default=_DAY,
     metavar="TIME",
-    help="From when on: 30s, 15m, 2h, 3d ago, or an ISO time [24h].",
+    help="From when on: 30s, 15m, 2h, 3d ago, 14:05, or an ISO time [24h].",
 )
 @click.option("--provider", metavar="PROVIDER", help="Of this pool only.")
 @click.option("--requests", is_flag=True, help="Requests too, a line for each minute and pool.")
@@ -63,7 +43,7 @@ def _begin(_context: click.Context, _option: click.Parameter, value: str) -> Beg
 @store_options
 def command(
     place: Place,
-    since: Begin,
+    since: Moment,
     provider: str | None,
     *,
     requests: bool,

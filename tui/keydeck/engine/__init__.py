@@ -20,12 +20,11 @@ from keydeck.engine.errors import (
     TargetError,
 )
 from keydeck.engine.home import Home, Surroundings, locate_home
-from keydeck.engine.pool import (
-    CredentialPool,
+from keydeck.engine.pool import CredentialPool, load_pool
+from keydeck.engine.pool_config import (
     get_custom_provider_pool_key,
     get_pool_strategy,
     list_custom_pool_providers,
-    load_pool,
 )
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot

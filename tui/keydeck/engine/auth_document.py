@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from keydeck.engine.credential import Row, parse_rows, row_id
 from keydeck.engine.errors import StoreCorrupt, StoreTooNew, TargetError
+from keydeck.engine.events import Event
 from keydeck.engine.providers import canonical
 from keydeck.engine.store import EMPTY_STORE, StoreSnapshot
 
@@ -27,6 +28,8 @@ class DocumentTransaction:
         self._retired = retired
         self.dirty = False
         self._exists = exists
+        self.told: list[Event] = []
+        """Events that are told along with what is written."""
 
     def snapshot(self) -> StoreSnapshot:
         """Return the document as it is now, parsed."""
@@ -51,6 +54,11 @@ class DocumentTransaction:
         """Take one row out; the pool stays, if need be as an empty list."""
         rows = self._rows(pool_key)
         del rows[self._find(pool_key, rows, row_id)]
+        self.dirty = True
+
+    def tell(self, event: Event) -> None:
+        """Tell an event together with what is written."""
+        self.told.append(event)
         self.dirty = True
 
     def suppress(self, pool_key: str, source: str) -> None:

@@ -17,7 +17,7 @@ from keydeck.engine.clock import Clock
 from keydeck.engine.events import START, Adopted, Announced, Event, Outside, Position, Record, Used, Written
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import SEGMENT_BYTES, Journal, SegmentMissing, header
-from keydeck.engine.ledger import Facts, Ledger
+from keydeck.engine.ledger import READER, Facts, Ledger
 
 BATCH_ROWS: Final = 256
 """With uses of so many different rows gathered, they are told without waiting longer."""
@@ -225,6 +225,11 @@ class Books:
         return not (self._queue or self._pending)
 
     @property
+    def is_told(self) -> bool:
+        """Whether every event is in the journal; uses may wait."""
+        return not self._queue
+
+    @property
     def has_unsent(self) -> bool:
         """Whether something waits."""
         return bool(self._queue or self._pending)
@@ -286,7 +291,7 @@ class Books:
                 self.begin_segment()
                 self.catch_up()
             if self.ledger.store is None:  # its maker has not written the header yet: the first one counts
-                self.journal.write(header(os.urandom(8).hex(), self.writer, self._clock(), 1))
+                self.journal.write(header(os.urandom(8).hex(), self.writer, self._clock(), READER))
                 self.catch_up()
         except OSError as error:
             self.trouble = error

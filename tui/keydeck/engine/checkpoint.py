@@ -12,17 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from keydeck.engine.claims import leases_form, probe_form, read_leases, read_probe, without_ended
+from keydeck.engine.cooldown import FREE, NEVER, Benches, Failure, Strike, aged
+from keydeck.engine.cooldown_form import benches_form, read_benches
 from keydeck.engine.events import START, Position, Status
+from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import NEVER, Bench, Facts, Ledger, Tombstone
+from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, without_past_pauses
 from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
+from keydeck.engine.parking import FOR_GOOD
 
 SECTION: Final = "keydeck"
 VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
-_FACTS_FIELDS: Final = frozenset("nubsrtloz")
+_FACTS_FIELDS: Final = frozenset("nubsrtlozkhv")
 _C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
 _A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
 _dump = json.JSONEncoder(separators=(",", ":")).encode
@@ -124,9 +129,16 @@ def section_gen(document: Mapping[str, Any]) -> int:
 
 
 def pruned(ledger: Ledger, now: float) -> Ledger:
-    """Return the ledger without tombstones and writers so old that nobody can come back with them."""
-    kept = ledger.copy()
+    """Return the ledger without what time took: pauses that are over, benches, tombstones and writers of long ago."""
+    kept = without_past_pauses(ledger, now)
+    for name, facts in ledger.rows.items():
+        if facts.benches.strikes and (left := aged(facts.benches, now)) is not facts.benches:
+            kept.rows[name] = kept.rows[name]._replace(benches=left)
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
+    kept.rows = {
+        name: facts._replace(leases=without_ended(facts.leases, now)) if facts.leases else facts
+        for name, facts in kept.rows.items()
+    }
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
 
@@ -153,7 +165,7 @@ def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledge
         writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
         gen=gen,
         store=told["store"],
-        min_reader=int(told.get("min_reader", 1)),
+        min_reader=max(int(told.get("min_reader", 1)), READER),
     )
 
 
@@ -166,17 +178,17 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
     form: dict[str, Any] = {
         "n": facts.used,
         "u": facts.used_at if facts.used_at != START else None,
-        "b": facts.bench,
-        "s": facts.streak,
-        "r": facts.reset if facts.reset != NEVER else None,
+        "k": benches_form(facts.benches) if facts.benches is not FREE else None,
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
-        "z": True if facts.paused == float("inf") else facts.paused,
+        "h": leases_form(facts.leases),
+        "v": probe_form(facts.probe),
+        "z": None,
     }
-    if facts.bench:
-        form["b"] = [facts.bench.status, facts.bench.key, facts.bench.place]
-    kept = {name: value for name, value in form.items() if value is not None and value != 0}
+    if facts.paused is not None:
+        form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
+    kept = {name: value for name, value in form.items() if value}
     if facts.priority is not None:
         kept["o"] = facts.priority  # 0 is a priority
     return {**kept, **facts.extra}
@@ -184,24 +196,46 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
 
 def _facts(form: dict[str, Any]) -> Facts:
     reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
-    bench, reset, used_at, paused = reads("b"), reads("r"), reads("u"), reads("z")
+    benches, used_at = reads("k"), reads("u")
+    paused, paused_at = _pause(*form["z"]) if "z" in form else (None, 0.0)
     return Facts(
         used=reads("n", 0),
         used_at=_place(used_at) if used_at else START,
-        bench=_bench(bench) if bench else None,
-        streak=reads("s", 0),
-        reset=_place(reset) if reset else NEVER,
+        benches=read_benches(benches) if benches else _one_bench(reads("b"), reads("s", 1), reads("r")),
         told_at=reads("t", 0.0),
         label=reads("l"),
         priority=reads("o"),
-        paused=float("inf") if paused is True else paused,
+        paused=paused,
+        paused_at=paused_at,
+        leases=read_leases(reads("h")),
+        probe=read_probe(reads("v")),
         extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 
 
-def _bench(form: list[Any]) -> Bench:
-    status, key, place = form
-    return Bench(Status(*status), key, _place(place))
+def _one_bench(bench: list[Any] | None, streak: int, reset: Any) -> Benches:
+    """Return the benches of a row as an older version summed them up."""
+    if not (bench or reset):
+        return FREE
+    mark = _place(reset) if reset else NEVER
+    if not bench:
+        return Benches(reset=mark)
+    form, key, at = bench
+    status, place = Status(*form), _place(at)
+    kind = classify(status.code, status.reason, status.message, is_login=False)
+    failure = Failure(
+        FailureKind.REVOKED if status.status == "dead" else kind,
+        status.at or 0.0,
+        status.code,
+        status.until,
+        key=key,
+    )
+    words = (status.reason, status.message) if status.reason or status.message else None
+    return Benches((Strike(failure, place, place, max(streak, 1), words),), mark)
+
+
+def _pause(until: float | None, at: float) -> tuple[float, float]:
+    return FOR_GOOD if until is None else float(until), float(at)
 
 
 def _tomb(key: str | None, gen: int, at: float, label: str, facts: dict[str, Any]) -> Tombstone:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.errors import ConfigBroken, ConfigReadOnly, Refused
 from keydeck.engine.files import Disk, make_dir, read_file, write_whole
 from keydeck.engine.home import Home
@@ -23,12 +24,15 @@ from keydeck.engine.secret import Secret
 
 if TYPE_CHECKING:
     from keydeck.engine.config_edit import Document
+    from keydeck.engine.cooldown_config import CooldownProblem
 
 # hermes knows the first four and reads any other name as fill_first (hermes-pool 2.2).
 KNOWN_STRATEGIES: Final = ("fill_first", "round_robin", "least_used", "random", "sticky")
 DEFAULT_STRATEGY: Final = "fill_first"
-DEFAULT_HISTORY_BYTES: Final = 64 << 20
+DEFAULT_HISTORY_MIB: Final = 64
+DEFAULT_HISTORY_BYTES: Final = DEFAULT_HISTORY_MIB << 20
 DEFAULT_HISTORY_S: Final = 30 * 86400.0
+DEFAULT_LEASE_S: Final = 600.0
 STRATEGY_SECTION: Final = "credential_pool_strategies"
 
 # Spellings that stand in for a field that is absent, in hermes' order (hermes-pool 2.3).
@@ -90,6 +94,10 @@ class Config:
         lookup: (base URL, pool key) of the entries hermes itself searches, in its order.
         history_bytes: how much journal is kept at most, from ``credential_pool.history.mib``.
         history_s: for how long, in seconds, from ``credential_pool.history.days``.
+        lease_ttl_s: how long a lease lasts that nobody gives back, from ``credential_pool.leases.ttl_s``.
+        leases_at_most: how many leases a row may have at once, from ``credential_pool.leases.at_most``.
+        cooldown: the table and what ``credential_pool.cooldown`` changes in it.
+        cooldown_problems: the entries there that do not hold, by line.
     """
 
     strategies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -100,6 +108,10 @@ class Config:
     lookup: tuple[tuple[str, str], ...] = ()
     history_bytes: int = DEFAULT_HISTORY_BYTES
     history_s: float = DEFAULT_HISTORY_S
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
+    cooldown: Policy = DEFAULT_POLICY
+    cooldown_problems: tuple[CooldownProblem, ...] = ()
 
     def strategy_of(self, pool_key: str) -> str:
         """Return the strategy written for a pool, known or not, else the default."""
@@ -134,6 +146,7 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
 
     document = parse_mapping(data, path)
     model = _model_section(document)
+    policy, problems = _cooldown(document, data, path)
     return Config(
         strategies=MappingProxyType(dict(_strategies(document.get(STRATEGY_SECTION), env))),
         endpoints=_once_per_pool([*_listed(document, env), *_mapped(document, env)]),
@@ -141,19 +154,33 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
         model_provider=_text(model.get("provider"), env).lower() or None,
         model_endpoint=_model_endpoint(model, env),
         lookup=tuple(_hermes_lookup(document, env)),
-        history_bytes=int(_history(document, "mib", DEFAULT_HISTORY_BYTES / (1 << 20)) * (1 << 20)),
-        history_s=_history(document, "days", DEFAULT_HISTORY_S / 86400) * 86400,
+        history_bytes=int((_limit(document, "history", "mib") or DEFAULT_HISTORY_MIB) * (1 << 20)),
+        history_s=(_limit(document, "history", "days") or DEFAULT_HISTORY_S / 86400) * 86400,
+        lease_ttl_s=_limit(document, "leases", "ttl_s") or DEFAULT_LEASE_S,
+        leases_at_most=int(most) if (most := _limit(document, "leases", "at_most")) and most >= 1 else None,
+        cooldown=policy,
+        cooldown_problems=problems,
     )
 
 
-def _history(document: Document, name: str, default: float) -> float:
-    """Return one limit of the history; what is no number above zero is the default."""
+def _cooldown(document: Document, data: bytes, path: Path) -> tuple[Policy, tuple[CooldownProblem, ...]]:
     section = document.get("credential_pool")
-    kept = section.get("history") if isinstance(section, dict) else None
-    value = kept.get(name) if isinstance(kept, dict) else None
+    if not isinstance(section, dict) or section.get("cooldown") is None:
+        return DEFAULT_POLICY, ()
+    from keydeck.engine.config_edit import composed
+    from keydeck.engine.cooldown_config import read_cooldown
+
+    return read_cooldown(composed(data, path))
+
+
+def _limit(document: Document, section: str, name: str) -> float | None:
+    """Return a number of a section of ``credential_pool``; None where there is none above zero."""
+    pool = document.get("credential_pool")
+    limits = pool.get(section) if isinstance(pool, dict) else None
+    value = limits.get(name) if isinstance(limits, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
-    return value if 0 < value < 1e9 else default
+        return None
+    return value if 0 < value < 1e9 else None
 
 
 def custom_pool_key_for(config: Config, base_url: str | None, provider_name: str | None = None) -> str | None:

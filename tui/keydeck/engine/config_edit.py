@@ -63,6 +63,18 @@ def parse_mapping(data: bytes, path: Path) -> Document:
     return _mapping(_decoded(data, path), path)
 
 
+def composed(data: bytes, path: Path) -> Any:
+    """Return the root node of a file, which knows its lines; None for an empty one.
+
+    Raises:
+        ConfigBroken: not UTF-8, or not YAML.
+    """
+    import yaml
+
+    text = _decoded(data, path)
+    return _guarded(lambda: yaml.compose(text, Loader=_loaders_for(text)[0]), text, path)
+
+
 def with_word(data: bytes, section: str, key: str, word: str, path: Path) -> bytes:
     """Return the file with ``section: {key: word}`` set and nothing else touched; `word` needs no quotes.
 

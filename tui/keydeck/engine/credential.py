@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint
+
+if TYPE_CHECKING:
+    from keydeck.engine.claims import Lease
+    from keydeck.engine.cooldown import Standing
 
 STATUS_FIELDS: Final = (
     "last_status",
@@ -184,8 +188,18 @@ class Credential:
     """False for a row that discovery offers and nobody has used yet."""
     inherited: bool = False
     """The root profile's row, seen from a named profile: read-only here."""
+    paused: float | None = None
+    """Until when the operator took it out, by the journal; infinity for good, and past when it is over."""
+    paused_at: float | None = None
+    """When that was."""
     unset: str | None = None
     """Why a row that only refers to its secret has none, for the operator."""
+    standing: Standing | None = None
+    """How it stands by all that is known; None: only its own status fields tell."""
+    limits: Mapping[str, Standing] = field(default_factory=dict)
+    """Model → how it stands for requests with it, where that is worse than for others."""
+    leases: Mapping[str, Lease] = field(default_factory=dict)
+    """Who has it for work in flight; which of them still count is for the clock to say."""
 
     @property
     def runtime_api_key(self) -> str:

@@ -69,6 +69,10 @@ class Failed(NamedTuple):
     """Fingerprint of the secret that failed: another secret is not to blame."""
     granted: Position | None = None
     """Up to where the journal was known when the request was granted; None: until now."""
+    kind: str | None = None
+    """What kind of failure it was, a `FailureKind`; None: code, reason and message tell."""
+    scope: str = "row"
+    """What it concerns: ``row``, ``account`` (then `ids` are its rows) or ``model:`` and a name."""
     extra: Mapping[str, Any] = NO_EXTRA
 
 
@@ -80,6 +84,8 @@ class Succeeded(NamedTuple):
     granted: Position | None = None
     past: float | None = None
     """The start of the bench that it ends; of another program's this may be told before the bench itself."""
+    model: str | None = None
+    """Which model answered; of other models it proves nothing."""
     extra: Mapping[str, Any] = NO_EXTRA
 
 
@@ -113,6 +119,38 @@ class Resumed(NamedTuple):
 
     ids: tuple[str, ...]
     provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Leased(NamedTuple):
+    """Somebody claims a row, or goes on claiming it, for work in flight; `ids` are it and those with its secret."""
+
+    ids: tuple[str, ...]
+    provider: str
+    lease: str
+    ttl_s: float
+    """For so many seconds, should nobody give it back before."""
+    most: int | None = None
+    """The claim is void where so many others hold the row; None: it never is."""
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Released(NamedTuple):
+    """Work in flight is done, or given up."""
+
+    ids: tuple[str, ...]
+    provider: str
+    lease: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Probed(NamedTuple):
+    """Somebody claims to be the one who tries a row again after its cooldown."""
+
+    ids: tuple[str, ...]
+    provider: str
+    by: str
+    """Names the claim."""
     extra: Mapping[str, Any] = NO_EXTRA
 
 
@@ -237,6 +275,9 @@ Event = (
     | Restored
     | Paused
     | Resumed
+    | Leased
+    | Released
+    | Probed
     | Added
     | Removed
     | Edited
@@ -308,6 +349,7 @@ _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "str | None": _or_none(_text),
         "int": _whole,
         "int | None": _or_none(_whole),
+        "float": _number,
         "float | None": _or_none(_number),
         "bool": bool,
         "tuple[str, ...]": lambda value: tuple(_text(name) for name in _list(value)),
@@ -330,6 +372,9 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "unreset": Restored,
         "pause": Paused,
         "resume": Resumed,
+        "lease": Leased,
+        "release": Released,
+        "probe": Probed,
         "add": Added,
         "rm": Removed,
         "edit": Edited,
@@ -360,10 +405,16 @@ _SHORT: Final[Mapping[str, str]] = MappingProxyType(
         "until": "u",
         "key": "k",
         "granted": "g",
+        "kind": "f",
+        "scope": "sc",
+        "model": "md",
         "order": "o",
         "rows": "o",
         "seen": "o",
         "what": "x",
+        "lease": "h",
+        "ttl_s": "d",
+        "most": "q",
     }
 )
 

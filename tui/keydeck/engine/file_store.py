@@ -19,6 +19,7 @@ from keydeck.engine.auth_document import snapshot_of
 from keydeck.engine.auth_file import AuthFile, Stamp
 from keydeck.engine.checkpoint import read_section
 from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.cooldown_policy import Policy
 from keydeck.engine.credential import Credential
 from keydeck.engine.events import Event, Outside, Position
 from keydeck.engine.files import Disk
@@ -200,6 +201,18 @@ class FileStore:
         if not self._tended:
             self._wake()
 
+    def claim(self, event: Event) -> bool:
+        """Tell a claim at once; False if it cannot be told now. The rows say nothing of it."""
+        with self._guard:
+            self._arrears.happened += 1
+            self._books.tell([event])
+            self._standing.absorb()
+            is_told = self._books.is_told
+        self._arrears.owe_uses()
+        if not self._tended:
+            self._wake()
+        return is_told
+
     def flush(self) -> bool:
         """Tell everything that waits."""
         with self._guard:
@@ -240,6 +253,14 @@ class FileStore:
     def keep_strategies(self, strategies: Mapping[str, str]) -> None:
         """Note in which pools hermes goes round; see `rounds.Rounds`."""
         self._standing.memory.rounds.learn(strategies)
+
+    def keep_policy(self, policy: Policy) -> None:
+        """Note how long failures bench; who tells anything writes the rows anew when that changes."""
+        if policy != self._writer.policy:
+            self._writer.policy = policy
+            if self._arrears.happened:
+                self._arrears.owe_health()
+                self._tended = False
 
     # --- living ----------------------------------------------------------------------------------------
 

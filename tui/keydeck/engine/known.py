@@ -5,37 +5,125 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from keydeck.engine.cooldown import (
+    Benches,
+    Standing,
+    is_limit_of,
+    models_out,
+    new_secret,
+    standing,
+    status_of,
+)
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS, Credential, Row, with_changes
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import Status
 from keydeck.engine.ledger import Facts
+from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 from keydeck.engine.secret import Secret
+from keydeck.engine.state import filed_standing, standing_of
 
 _CLEAN: Final = Status()
+_OUT: Final = ("exhausted", "dead")
 
 FactsOf = Callable[[str], Facts | None]
 
 
-def known_rows(provider: str, rows: Sequence[Row], facts_of: FactsOf) -> tuple[Row, ...]:
+def known_rows(
+    provider: str, rows: Sequence[Row], facts_of: FactsOf, policy: Policy = DEFAULT_POLICY
+) -> tuple[Row, ...]:
     """Return a pool's rows as they are known, in the order that follows from it."""
-    known = [as_known(row, facts_of(row.id)) if isinstance(row, Credential) else row for row in rows]
+    known = [as_known(row, facts_of(row.id), policy) if isinstance(row, Credential) else row for row in rows]
+    alone = soles(known)
+    for place, row in enumerate(known if alone else ()):
+        if isinstance(row, Credential) and row.id in alone:
+            known[place] = as_known(row, facts_of(row.id), policy, is_sole=True)
     return in_order(provider, known)
 
 
-def as_known(row: Credential, facts: Facts | None) -> Credential:
-    """Return one row under what is known of it."""
+def as_known(
+    row: Credential, facts: Facts | None, policy: Policy = DEFAULT_POLICY, *, is_sole: bool = False
+) -> Credential:
+    """Return one row under what is known of it.
+
+    Args:
+        row: as auth.json has it, or as it was known before.
+        facts: what the journal tells of it; None: nothing.
+        policy: how long failures bench.
+        is_sole: whether no other row of its pool could ever serve, see `soles`.
+    """
     if facts is None:
-        return row
-    told: dict[str, Any] = {"request_count": max(facts.used, 0)}
-    status = _status(row, facts)
-    if status is not None:
-        told.update(zip(STATUS_FIELDS, status, strict=True))
+        return _as_filed(row, policy)
+    told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
+    benches = facts.benches
+    if not benches.strikes:
+        told["standing"], told["limits"] = None, {}
+        if row.last_status in _OUT:
+            told.update(zip(STATUS_FIELDS, _CLEAN, strict=True))
+    else:
+        benches = _of_present_secret(row, benches)
+        held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
+        told["standing"], told["limits"] = held, _limits(row, benches, policy, is_sole=is_sole)
+        told.update(zip(STATUS_FIELDS, status_of(held), strict=True))
     if facts.label is not None:
         told["label"] = facts.label
     if facts.priority is not None and row.provider != "anthropic":
         told["priority"] = facts.priority
+    if facts.paused is not None or row.paused is not None:
+        told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
     return with_changes(row, changed) if changed else row
+
+
+def _as_filed(row: Credential, policy: Policy) -> Credential:
+    """Return a row of which nothing is known but what is written in it, paused if that is what its bench means."""
+    if row.last_status not in _OUT:
+        return row
+    status = Status(*(getattr(row, name) for name in STATUS_FIELDS))
+    if is_parking(status):
+        clean: dict[str, Any] = dict(zip(STATUS_FIELDS, _CLEAN, strict=True))
+        return with_changes(row, {"paused": pause_of(status), "paused_at": status.at, **clean})
+    return with_changes(row, {"standing": filed_standing(status, policy, row.provider, row.id)})
+
+
+def _of_present_secret(row: Credential, benches: Benches) -> Benches:
+    """Leave out what another key did (FS-06); a login's token changes all the time."""
+    if row.auth_type != "api_key" or not row.live_secret:
+        return benches
+    return new_secret(benches, row.live_secret.fingerprint)
+
+
+def _limits(row: Credential, benches: Benches, policy: Policy, *, is_sole: bool) -> dict[str, Standing]:
+    """Return how a row stands for the models that are worse off than others."""
+    models = models_out(benches)
+    if not models:
+        return {}
+    held = {
+        model: standing(benches, policy, row.provider, row.id, is_sole=is_sole, model=model)
+        for model in models
+    }
+    return {model: each for model, each in held.items() if is_limit_of(each, model)}
+
+
+def soles(rows: Iterable[Row]) -> frozenset[str]:
+    """Return the rows that hold the only secret of a pool that could ever serve; none where there are several.
+
+    Whether it cools does not matter, or ends would depend on each other.
+    """
+    only: Secret | None = None
+    found: list[str] = []
+    for row in rows:
+        if not isinstance(row, Credential) or not (secret := row.live_secret) or not _could_serve(row):
+            continue
+        if only is not None and secret != only:
+            return frozenset()
+        only = secret
+        found.append(row.id)
+    return frozenset(found)
+
+
+def _could_serve(row: Credential) -> bool:
+    return row.paused != FOR_GOOD and not standing_of(row).is_terminal
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:
@@ -45,19 +133,3 @@ def groups(rows: Iterable[Row]) -> list[list[int]]:
         if isinstance(row, Credential) and row.access_token:
             by_secret.setdefault(row.access_token, []).append(place)
     return [places for places in by_secret.values() if len(places) > 1]
-
-
-def _status(row: Credential, facts: Facts) -> Status | None:
-    """Return the status that holds; None where the row's own says as much."""
-    bench = facts.bench
-    if bench is None:
-        return _CLEAN if row.last_status in ("exhausted", "dead") else None
-    # A new key is not to blame for what the old one did (FS-06); a login's token changes all the time.
-    if (
-        bench.key
-        and row.auth_type == "api_key"
-        and row.live_secret
-        and row.live_secret.fingerprint != bench.key
-    ):
-        return _CLEAN
-    return bench.status

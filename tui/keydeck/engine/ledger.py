@@ -10,6 +10,18 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from keydeck.engine.claims import NO_LEASES, Leases, Probe, leased, probed, released
+from keydeck.engine.cooldown import (
+    FREE,
+    NEVER,
+    Benches,
+    Failure,
+    Strike,
+    failed,
+    filed_failure,
+    reset,
+    succeeded,
+)
 from keydeck.engine.events import (
     START,
     Added,
@@ -18,11 +30,14 @@ from keydeck.engine.events import (
     Event,
     Failed,
     Header,
+    Leased,
     Moved,
     Outside,
     Paused,
     Position,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -33,21 +48,11 @@ from keydeck.engine.events import (
     Used,
     Written,
 )
+from keydeck.engine.failures import FailureKind, classify
+from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 
-NEVER: Final[Position] = (-1, -1)
-READER: Final = 1
+READER: Final = 2
 """The version of this fold; a journal that asks for more is read, and never summed up in a checkpoint."""
-
-_CLEAN: Final = Status()
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Why a row is out: its status fields, the secret that failed, and where in the journal it says so."""
-
-    status: Status
-    key: str | None = None
-    place: Position = START
 
 
 class Facts(NamedTuple):
@@ -56,18 +61,20 @@ class Facts(NamedTuple):
     used: int = 0
     used_at: Position = START
     """Where the last use stands; of uses told together the later one further on."""
-    bench: Bench | None = None
-    """The last failure that nothing has ended; whether it is over by now is for the clock to say."""
-    streak: int = 0
-    """Failures in a row, each of a request that was granted after the one before."""
-    reset: Position = NEVER
-    """Where the last reset stands: failures of requests granted before it count no more."""
+    benches: Benches = FREE
+    """The failures that nothing has ended; `cooldown.standing` says what they cost, and until when."""
     told_at: float = 0.0
     """When its health was last told of."""
     label: str | None = None
     priority: float | None = None
     paused: float | None = None
-    """Until when the operator took it out; infinity for good."""
+    """Until when the operator took it out; infinity for good. One that is over says nothing any more."""
+    paused_at: float = 0.0
+    """When that was."""
+    leases: Leases = NO_LEASES
+    """Who has it for work in flight; which of them still count is for the clock to say."""
+    probe: Probe | None = None
+    """The last request that tried it again after a cooldown."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
@@ -100,7 +107,7 @@ class Ledger:
     gen: int = 0
     """The last generation of auth.json that was told of."""
     store: str | None = None
-    min_reader: int = 1
+    min_reader: int = READER
 
     def copy(self) -> Ledger:
         """Return another ledger that says the same; the facts themselves never change."""
@@ -134,6 +141,15 @@ class Ledger:
             self.rows[row_id] = rule(self.rows.get(row_id, FRESH), *arguments, **fields)
 
 
+def without_past_pauses(ledger: Ledger, now: float) -> Ledger:
+    """Return another ledger without the pauses that are over at `now` (epoch seconds)."""
+    kept = ledger.copy()
+    for row_id, facts in ledger.rows.items():
+        if facts.paused is not None and facts.paused <= now:
+            kept.rows[row_id] = facts._replace(paused=None, paused_at=0.0)
+    return kept
+
+
 def apply(ledger: Ledger, record: Record, place: Position) -> Ledger:
     """Return the ledger after a record that stands at `place`, and leave the one before as it is."""
     after = ledger.copy()
@@ -150,33 +166,51 @@ def _sent(facts: Facts, number: int, place: Position) -> Facts:
 
 
 def _failed(ledger: Ledger, event: Failed, at: float, place: Position) -> Iterable[str]:
-    bench = Bench(
-        Status(event.status, at, event.code, event.reason, event.message, event.until), event.key, place
-    )
+    kind = event.kind or _kind_of(event)
+    failure = Failure(kind, at, event.code, event.until, event.scope, event.key)
+    words = _words(event.reason, event.message)
     for row_id in event.ids:
-        ledger.change(row_id, _benched, bench, event.granted or place)
+        ledger.change(row_id, _struck, failure, event.granted or place, place, words)
     return event.ids
 
 
-def _benched(facts: Facts, bench: Bench, granted: Position) -> Facts:
-    if granted <= facts.reset:
-        return facts
-    # A failure that started before the present bench is one more of the same, not another one in a row.
-    again = facts.bench is None or granted > facts.bench.place
-    streak = facts.streak + 1 if again else facts.streak
-    return facts._replace(bench=bench, streak=streak, told_at=bench.status.at or 0.0)
+def _kind_of(event: Failed) -> str:
+    """Return what kind of failure an older version told of."""
+    if event.status == "dead":
+        return FailureKind.REVOKED
+    return classify(event.code, event.reason, event.message, is_login=False)
+
+
+def _words(reason: str | None, message: str | None) -> tuple[str | None, str | None] | None:
+    return (reason, message) if reason or message else None
+
+
+def _struck(
+    facts: Facts,
+    failure: Failure,
+    granted: Position,
+    place: Position,
+    words: tuple[str | None, str | None] | None,
+) -> Facts:
+    benches = failed(facts.benches, failure, granted, place, words)
+    return facts if benches is facts.benches else facts._replace(benches=benches, told_at=failure.at)
 
 
 def _succeeded(ledger: Ledger, event: Succeeded, at: float, place: Position) -> Iterable[str]:
     for row_id in event.ids:
-        ledger.change(row_id, _proven, at, event.granted or place, event.past)
+        ledger.change(row_id, _proven, event, at, place)
     return event.ids
 
 
-def _proven(facts: Facts, at: float, granted: Position, past: float | None) -> Facts:
-    if facts.bench is None:  # it is no news of this row's health, but for what it ends
-        return facts if past is None else facts._replace(told_at=max(facts.told_at, past))
-    return facts if facts.bench.place >= granted else facts._replace(bench=None, streak=0, told_at=at)
+def _proven(facts: Facts, event: Succeeded, at: float, place: Position) -> Facts:
+    if not facts.benches.strikes:  # it is no news of this row's health, but for what it ends
+        return facts if event.past is None else facts._replace(told_at=max(facts.told_at, event.past))
+    left = succeeded(facts.benches, event.granted or place, place, event.model).strikes
+    return facts if left == facts.benches.strikes else facts._replace(benches=_with(facts, left), told_at=at)
+
+
+def _with(facts: Facts, strikes: tuple[Strike, ...]) -> Benches:
+    return replace(facts.benches, strikes=strikes)
 
 
 def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable[str]:
@@ -186,29 +220,66 @@ def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable
 
 
 def _cleared(facts: Facts, at: float, place: Position) -> Facts:
-    if facts.bench is not None and facts.bench.place > place:
-        return facts
-    return facts._replace(bench=None, streak=0, reset=max(facts.reset, place), told_at=at)
+    return facts._replace(benches=reset(facts.benches, place), told_at=at)
 
 
 def _restored(ledger: Ledger, event: Restored, at: float, place: Position) -> Iterable[str]:
     for row_id, seen in event.rows.items():
-        bench = Bench(seen.status, place=place) if seen.status.status else None
-        ledger.change(row_id, Facts._replace, bench=bench, told_at=at)
+        ledger.change(row_id, _as_before, seen.status, at, place)
     return event.rows
 
 
-def _paused(ledger: Ledger, event: Paused, _at: float, _place: Position) -> Iterable[str]:
-    until = float("inf") if event.until is None else event.until
+def _as_before(facts: Facts, status: Status, at: float, place: Position) -> Facts:
+    failure = filed_failure(status)
+    benches = _with(facts, ())
+    if failure:
+        benches = failed(benches, failure, None, place, _words(status.reason, status.message))
+    return facts._replace(benches=benches, told_at=at)
+
+
+def _paused(ledger: Ledger, event: Paused, at: float, _place: Position) -> Iterable[str]:
+    until = FOR_GOOD if event.until is None else event.until
     for row_id in event.ids:
-        ledger.change(row_id, Facts._replace, paused=until)
+        ledger.change(row_id, Facts._replace, paused=until, paused_at=at)
     return event.ids
 
 
 def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> Iterable[str]:
     for row_id in event.ids:
-        ledger.change(row_id, Facts._replace, paused=None)
+        ledger.change(row_id, Facts._replace, paused=None, paused_at=0.0)
     return event.ids
+
+
+def _leased(ledger: Ledger, event: Leased, at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_lease, event, at)
+    return event.ids
+
+
+def _with_lease(facts: Facts, event: Leased, at: float) -> Facts:
+    return facts._replace(leases=leased(facts.leases, event, at))
+
+
+def _released(ledger: Ledger, event: Released, _at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _without_lease, event)
+    return event.ids
+
+
+def _without_lease(facts: Facts, event: Released) -> Facts:
+    return facts._replace(leases=released(facts.leases, event))
+
+
+def _probed(ledger: Ledger, event: Probed, at: float, place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_probe, event, at, place)
+    return event.ids
+
+
+def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Facts:
+    strikes = facts.benches.strikes
+    failed_at = strikes[-1].place if strikes else NEVER
+    return facts._replace(probe=probed(facts.probe, failed_at, event, at, place))
 
 
 def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterable[str]:
@@ -257,9 +328,13 @@ def met(facts: Facts, seen: Seen, place: Position) -> Facts:
 
 def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
     """Take another program's bench."""
-    if not status.status:
+    if is_parking(status):  # another home's, or one whose journal is gone: the pause is all that is known
+        return facts._replace(paused=pause_of(status), paused_at=status.at or 0.0)
+    failure = filed_failure(status)
+    if failure is None:
         return facts
-    return facts._replace(bench=Bench(status, place=place), told_at=max(facts.told_at, status.at or 0.0))
+    benches = failed(facts.benches, failure, None, place, _words(status.reason, status.message))
+    return facts._replace(benches=benches, told_at=max(facts.told_at, status.at or 0.0))
 
 
 def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iterable[str]:
@@ -281,13 +356,22 @@ def overruled(facts: Facts, event: Outside, at: float, place: Position) -> Facts
         # Who had seen all that is known is right; who had not must bring something newer.
         is_newer = event.past == facts.told_at or (event.seen.status.at or 0.0) > facts.told_at
         return _accepted(facts, event.seen.status, place) if is_newer else facts
-    if event.what in ("cleared", "ended") and facts.bench and facts.bench.status.at == event.past:
-        return _cleared(facts, at, place)
+    if event.what == "cleared":
+        return _cleared_outside(facts, event.past, at, place)
     if event.what == "renamed":
         return facts._replace(label=event.label)
     if event.what == "moved" and event.seen:
         return facts._replace(priority=event.seen.priority)
     return facts
+
+
+def _cleared_outside(facts: Facts, past: float | None, at: float, place: Position) -> Facts:
+    """End what another program saw when it cleared a row: the failures up to the one that stood there."""
+    strikes = facts.benches.strikes
+    left = tuple(strike for strike in strikes if past is not None and strike.failure.at > past)
+    if len(left) == len(strikes):
+        return facts
+    return facts._replace(benches=_with(facts, left), told_at=at) if left else _cleared(facts, at, place)
 
 
 def _written(ledger: Ledger, event: Written, _at: float, _place: Position) -> Iterable[str]:
@@ -308,6 +392,9 @@ _RULES: Final[Mapping[type[Event], Callable[[Ledger, Any, float, Position], Iter
     Restored: _restored,
     Paused: _paused,
     Resumed: _resumed,
+    Leased: _leased,
+    Released: _released,
+    Probed: _probed,
     Added: _added,
     Removed: _removed,
     Edited: _edited,

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keydeck.engine.events import Status
+
 FIELD: Final = "left"
 _PAST_KEPT: Final = 6
 _dump = json.JSONEncoder(separators=(",", ":")).encode
@@ -45,6 +47,8 @@ class Left:
     """When priorities were put right last, in epoch seconds."""
     keys: Mapping[str, str | list[Any]] = field(default_factory=dict)
     """Row → the form of its `Keys`."""
+    status: Mapping[str, Status] = field(default_factory=dict)
+    """Row → the status that was written into it, where it was not clean."""
 
     def had_others(self, row_id: str) -> bool:
         """Tell whether a row is known to have had other secrets."""
@@ -69,11 +73,13 @@ def read_left(section: Any) -> Left:
     try:
         told = json.loads(section[FIELD])
         order = {name: float(spot) for name, spot in told["order"].items()}
-        return Left(order, float(told["at"]), dict(told["keys"]))
+        status = {name: Status(*form) for name, form in told.get("status", {}).items()}
+        return Left(order, float(told["at"]), dict(told["keys"]), status)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return NOTHING_LEFT
 
 
 def left_form(left: Left) -> str:
     """Return it as one string: as an object it would be spread over a line for every row."""
-    return _dump({"order": left.order, "at": left.ordered_at, "keys": left.keys})
+    told = {"order": left.order, "at": left.ordered_at, "keys": left.keys, "status": left.status}
+    return _dump(told)

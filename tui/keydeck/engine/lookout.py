@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from keydeck.engine.cooldown_policy import Policy
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.discovery import in_order
-from keydeck.engine.known import FactsOf, as_known, known_rows
+from keydeck.engine.known import FactsOf, as_known, known_rows, soles
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.store import Store
 
@@ -123,7 +124,8 @@ class Lookout:
     def _pool(self, pool: PoolSnapshot, last: _Look, changed: Mapping[int, frozenset[str]]) -> PoolSnapshot:
         store = self.reader.store_of(pool.rows)
         rows = changed[id(store)] & last.ids[pool.provider]
-        return _known_again(pool, last.stored[pool.provider], rows, store.facts) if rows else pool
+        policy = last.snapshot.policy
+        return _known_again(pool, last.stored[pool.provider], rows, store.facts, policy) if rows else pool
 
 
 def _version_shown(store: Store, before: int) -> int:
@@ -133,16 +135,22 @@ def _version_shown(store: Store, before: int) -> int:
 
 
 def _known_again(
-    pool: PoolSnapshot, stored: tuple[Row, ...], changed: frozenset[str], facts_of: FactsOf
+    pool: PoolSnapshot,
+    stored: tuple[Row, ...],
+    changed: frozenset[str],
+    facts_of: FactsOf,
+    policy: Policy,
 ) -> PoolSnapshot:
     """Return a pool after something became known of some of its rows."""
-    were = {row.id: row for row in pool.rows}
-    if len(were) < len(stored):  # an id twice
-        return _as_before(pool, replace(pool, rows=known_rows(pool.provider, stored, facts_of)))
-    rows = (
-        as_known(row, facts_of(row.id)) if row.id in changed and isinstance(row, Credential) else were[row.id]
+    were, alone = {row.id: row for row in pool.rows}, soles(pool.rows)
+    rows = [
+        as_known(row, facts_of(row.id), policy, is_sole=row.id in alone)
+        if row.id in changed and isinstance(row, Credential)
+        else were.get(row.id, row)
         for row in stored
-    )
+    ]
+    if len(were) < len(stored) or soles(rows) != alone:  # an id twice, or another one is alone by now
+        rows = list(known_rows(pool.provider, stored, facts_of, policy))
     return _as_before(pool, replace(pool, rows=in_order(pool.provider, rows)))
 
 

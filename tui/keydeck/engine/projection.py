@@ -6,12 +6,18 @@ Each carries the generation it was written with, so that a row from an older one
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from keydeck.engine.cooldown import Benches, filed_failure, new_secret, standing, status_of
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS
-from keydeck.engine.events import Seen
-from keydeck.engine.ledger import Facts, Ledger
+from keydeck.engine.events import Seen, Status
+from keydeck.engine.ledger import FRESH, Facts, Ledger
+from keydeck.engine.parking import FOR_GOOD, parking
 from keydeck.engine.raw_rows import CLEAN, RawRow, raw_rows, seen_of
+from keydeck.engine.secret import fingerprint
+from keydeck.engine.state import end_of
 
 STAMP_FIELD: Final = "agent_key_id"
 """A field that hermes keeps and uses for nous alone."""
@@ -21,21 +27,49 @@ UNSTAMPED: Final = frozenset({"nous"})
 ORDERED_BY_HERMES: Final = frozenset({"anthropic"})
 
 
-def project(document: dict[str, Any], ledger: Ledger, *, spared: Container[str] = ()) -> bool:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By which rules rows are written."""
+
+    policy: Policy = DEFAULT_POLICY
+    now: float = 0.0
+    """Epoch seconds: what ended before is not written again into a row that is well."""
+
+
+def project(
+    document: dict[str, Any], ledger: Ledger, terms: Terms = Terms(), *, spared: Container[str] = ()
+) -> bool:
     """Write into the rows what is known of them, take removed ones out, and tell whether anything differed.
 
     Args:
         document: auth.json, changed in place.
         ledger: what is known.
+        terms: how long failures bench, and what time it is.
         spared: the pool keys whose order is left as it is (design 3, rule 10).
     """
     changed = _bury(document, ledger)
-    for row in raw_rows(document):
+    rows = list(raw_rows(document))
+    alone = _soles(rows, ledger, terms.policy)
+    for row in rows:
         facts = ledger.rows.get(row.id)
-        if facts is not None and (wanted := _wanted(row, facts, order=row.pool_key not in spared)):
+        if facts is None:
+            continue
+        status = _parked(_status(row, facts, terms.policy, is_sole=row.id in alone), facts)
+        if wanted := _wanted(row, facts, status, terms.now, order=row.pool_key not in spared):
             row.raw.update(wanted)
             changed = True
     return changed
+
+
+def unpark(document: Mapping[str, Any], ledger: Ledger, terms: Terms) -> None:
+    """Write into paused rows what is known of them besides: who acts on a row means that."""
+    rows = list(raw_rows(document))
+    alone = _soles(rows, ledger, terms.policy)
+    for row in rows:
+        facts = ledger.rows.get(row.id)
+        if facts is not None and facts.paused is not None:
+            status = _status(row, facts, terms.policy, is_sole=row.id in alone)
+            row.raw.update(zip(STATUS_FIELDS, status, strict=True))
 
 
 def stamp(document: Mapping[str, Any], gen: int) -> None:
@@ -61,13 +95,55 @@ def _bury(document: Mapping[str, Any], ledger: Ledger) -> bool:
     return bool(buried)
 
 
-def _wanted(row: RawRow, facts: Facts, *, order: bool) -> dict[str, Any]:
+def _status(row: RawRow, facts: Facts, policy: Policy, *, is_sole: bool) -> Status:
+    """Return what hermes should read of a row's health."""
+    if not facts.benches.strikes:
+        return CLEAN
+    benches = _of_present_secret(row, facts.benches)
+    return status_of(standing(benches, policy, row.provider, row.id, is_sole=is_sole))
+
+
+def _parked(status: Status, facts: Facts) -> Status:
+    """Return the status that a row has in auth.json while it is paused, and whatever the time."""
+    # hermes leaves a dead row alone anyway. Of any other it learns one end: when both pause and bench are over.
+    if facts.paused is None or status.status == "dead":
+        return status
+    return parking(facts.paused_at, max(facts.paused, end_of(status) or 0.0))
+
+
+def _of_present_secret(row: RawRow, benches: Benches) -> Benches:
+    """Leave out what another key did (FS-06); a borrowed key is not in the file, a login's changes all the time."""
+    token = row.raw.get("access_token")
+    if row.raw.get("auth_type", "api_key") != "api_key" or not isinstance(token, str) or not token:
+        return benches
+    return new_secret(benches, fingerprint(token))
+
+
+def _soles(rows: list[RawRow], ledger: Ledger, policy: Policy) -> frozenset[str]:
+    """Return the benched rows that have the only secret of their pool, as far as the file shows."""
+    benched = {row.provider for row in rows if ledger.rows.get(row.id, FRESH).benches.strikes}
+    secrets: dict[str, set[str]] = {}
+    for row in rows if benched else ():
+        if row.provider in benched and _could_serve(row, ledger.rows.get(row.id, FRESH), policy):
+            token = row.raw.get("access_token")
+            secrets.setdefault(row.provider, set()).add(token if isinstance(token, str) and token else row.id)
+    return frozenset(row.id for row in rows if len(secrets.get(row.provider, ())) == 1)
+
+
+def _could_serve(row: RawRow, facts: Facts, policy: Policy) -> bool:
+    is_dead = _status(row, facts, policy, is_sole=False).status == "dead"
+    return facts.paused != FOR_GOOD and not is_dead
+
+
+def _wanted(row: RawRow, facts: Facts, status: Status, now: float, *, order: bool) -> dict[str, Any]:
     """Return the fields that say something else than is known."""
-    seen, status = seen_of(row.raw), facts.bench.status if facts.bench else CLEAN
+    seen = seen_of(row.raw)
+    is_over = status.until is not None and status.until <= now and not seen.status.status
+    is_none = status == CLEAN and filed_failure(seen.status) is None  # a bench that says no time (FS-16)
     wanted: dict[str, Any] = {}
     if seen.used != facts.used:
         wanted["request_count"] = facts.used
-    if seen.status != status:
+    if seen.status != status and not (is_over or is_none):
         wanted.update(zip(STATUS_FIELDS, status, strict=True))
     if facts.label not in (None, seen.label):
         wanted["label"] = facts.label

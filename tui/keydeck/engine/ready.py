@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import math
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Final
 
+from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential
-from keydeck.engine.state import RowState, changes_at, row_state
+from keydeck.engine.state import HealthKind, RowState, changes_at, row_state, standing_of
 
 # A heap of uses grows by an entry a pick; beyond this much slack it is built anew.
 _SLACK: Final = 4
@@ -45,6 +49,8 @@ class Ready:
         for group in groups:
             self._used[group[0]] = sum(rows[place].request_count for place in group)
         self._by_use: list[tuple[int, int]] = []
+        # Place → model → the monotonic time until when the row is out for it; rarely there is any.
+        self._limits: dict[int, dict[str, float]] = {}
         # (monotonic time, place): when the clock gives a row another state. Outdated ones do no harm.
         self._turns: list[tuple[float, int]] = []
 
@@ -93,6 +99,21 @@ class Ready:
             else:
                 return place
 
+    def among(self, places: Sequence[int]) -> Ready:
+        """Return the same rows with no others usable than these, given in order; it learns of nothing any more."""
+        part = copy(self)
+        part.usable = list(places)
+        part._by_use = line = [(self.used(place), place) for place in places]  # noqa: SLF001 - one of us
+        heapq.heapify(line)
+        return part
+
+    def for_model(self, model: str, ticks: float) -> Ready:
+        """Return the rows without those that are out for this model (FS-26); itself where there are none."""
+        if not self._limits:
+            return self
+        out = {place for place, limits in self._limits.items() if ticks < limits.get(model, 0.0)}
+        return self.among([place for place in self.usable if place not in out]) if out else self
+
     def after(self, place: int) -> int:
         """Return the usable place that follows in the round."""
         spot = bisect.bisect_right(self.usable, place)
@@ -116,22 +137,64 @@ class Ready:
     def _state(self, place: int, now: float, ticks: float) -> RowState:
         """Return a row's state, and note when the clock will give it another."""
         row = self.rows[place]
+        if row.paused is not None and (paused := self._paused(place, now, ticks)):
+            return paused
+        row = self.rows[place]
+        if row.limits or place in self._limits:
+            self._limit(place, row, now, ticks)
         state = row_state(row, now)
-        if row.last_status == "exhausted":
-            return self._by_wait(row, state, now, ticks)
+        if (held := standing_of(row)).until is not None and state.health.kind is not HealthKind.PAUSED:
+            return self._by_wait(row, held, state, now, ticks)
         if (due := changes_at(state)) is not None:
             heapq.heappush(self._turns, (ticks + (due - now), place))
         return state
 
-    def _by_wait(self, row: Credential, state: RowState, now: float, ticks: float) -> RowState:
+    def _paused(self, place: int, now: float, ticks: float) -> RowState | None:
+        """Return the state of a row whose pause goes on; one whose time is up is as if it had never been paused."""
+        row = self.rows[place]
+        end = row.paused or 0.0
+        state = row_state(row, min(now, math.nextafter(end, 0.0)))
+        if not math.isfinite(end):
+            return state
+        which, name = (row.paused_at, end), f"pause of {row.id}"
+        if self.waits.get(name, (None,))[0] != which:
+            left = end - now if row.paused_at is None else min(end - now, end - row.paused_at)
+            self.waits[name] = (which, end, ticks + left)
+        due = self.waits[name][2]
+        if ticks < due:
+            heapq.heappush(self._turns, (due, place))
+            return state
+        self.rows[place] = replace(row, paused=None, paused_at=None)
+        return None
+
+    def _limit(self, place: int, row: Credential, now: float, ticks: float) -> None:
+        """Note for which models a row is out, by the wait that was left when that was learned of."""
+        limits: dict[str, float] = {}
+        for model, held in row.limits.items():
+            if held.strike is None or held.until is None:
+                continue
+            failure, name = held.strike.failure, f"{model} with {row.id}"
+            known, _, due = self.waits.get(name, (None, 0.0, 0.0))
+            if known != (failure, held.until):
+                due = ticks + min(held.until - now, held.until - failure.at)
+                self.waits[name] = ((failure, held.until), held.until, due)
+            limits[model] = due
+        self._limits.pop(place, None)
+        if limits:
+            self._limits[place] = limits
+
+    def _by_wait(
+        self, row: Credential, held: Standing, state: RowState, now: float, ticks: float
+    ) -> RowState:
         """Judge a benched row by the wait that was left when its bench was learned of."""
-        which = (row.last_status_at, row.last_error_code, row.last_error_reset_at)
+        which = (held.strike and held.strike.failure, held.until)
         known, end, due = self.waits.get(row.id, (None, 0.0, 0.0))
         if known != which:
             if (until := state.health.until) is None:
                 return state
             # Should the clock have gone back since it was written down, nobody waits longer than was meant.
-            left = until - now if row.last_status_at is None else min(until - now, until - row.last_status_at)
+            since = state.health.since
+            left = until - now if since is None else min(until - now, until - since)
             end, due = until, ticks + left
             self.waits[row.id] = (which, end, due)
         if ticks < due:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
+    DEFAULT_LEASE_S,
     DEFAULT_STRATEGY,
     EMPTY_CONFIG,
     KNOWN_STRATEGIES,
@@ -21,6 +22,7 @@ from keydeck.engine.config import (
     custom_pool_key_for,
     read_config,
 )
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import Credential, Row, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
@@ -35,7 +37,7 @@ from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
 from keydeck.engine.strategies import certain_pick
-from keydeck.engine.trouble import Trouble, gravest_first
+from keydeck.engine.trouble import Trouble, gravest_first, policy_trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,11 @@ class HomeSnapshot:
     bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     store_troubles: tuple[Trouble, ...] = ()
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
+    policy: Policy = DEFAULT_POLICY
+    """How long failures bench."""
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
+    """How many leases a row may have at once; None: any number."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -180,7 +187,9 @@ class HomeReader:
         offers = discover(scene)
         lists = _overlaid(scene, _with_inherited(stored, root), offers)
         pools = tuple(
-            PoolSnapshot(provider, _strategy(config, provider, rows), self._known(provider, rows))
+            PoolSnapshot(
+                provider, _strategy(config, provider, rows), self._known(provider, rows, config.cooldown)
+            )
             for provider, rows in lists.items()
             if rows
         )
@@ -196,6 +205,9 @@ class HomeReader:
             config_trouble=config_trouble,
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
+            policy=config.cooldown,
+            lease_ttl_s=config.lease_ttl_s,
+            leases_at_most=config.leases_at_most,
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
@@ -203,7 +215,8 @@ class HomeReader:
 
     def store_troubles(self) -> tuple[Trouble, ...]:
         """Return what is wrong with the stores now, the gravest first."""
-        return gravest_first(*(trouble for store in self.stores for trouble in store.troubles()))
+        problems = policy_trouble(self._good_config.cooldown_problems)
+        return gravest_first(problems, *(trouble for store in self.stores for trouble in store.troubles()))
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""
@@ -251,13 +264,15 @@ class HomeReader:
         try:
             self._good_config = read_config(self.home, env, self.disk)
             self.store.keep_history(self._good_config.history_bytes, self._good_config.history_s)
+            for store in self.stores:
+                store.keep_policy(self._good_config.cooldown)
             self.store.keep_strategies(self._good_config.strategies)
         except ConfigError as error:
             return self._good_config, error
         return self._good_config, None
 
-    def _known(self, provider: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-        return known_rows(provider, rows, self.store_of(rows).facts)
+    def _known(self, provider: str, rows: tuple[Row, ...], policy: Policy) -> tuple[Row, ...]:
+        return known_rows(provider, rows, self.store_of(rows).facts, policy)
 
     @property
     def stores(self) -> tuple[Store, ...]:

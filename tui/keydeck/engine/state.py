@@ -1,31 +1,33 @@
-"""From a row and a moment to its state. Pure: the only module that knows how long a bench lasts.
-
-The rules are hermes' own (hermes-pool 5.1, 5.4), so that both programs call the same rows usable.
-"""
+"""The judge: from a row and a moment to its state. Pure; how long a bench lasts is told by `cooldown`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from keydeck.engine.credential import BadRow, Credential, Row
-from keydeck.engine.events import Status
+from keydeck.engine.claims import in_flight
+from keydeck.engine.cooldown import (
+    CLEAR,
+    FREE,
+    Benches,
+    Evidence,
+    Standing,
+    failed,
+    filed_failure,
+    standing,
+)
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
+from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row
+from keydeck.engine.events import START, Status
 from keydeck.engine.tokens import token_expires_at
 
-# hermes-pool 5.1.
-_WAIT_S: Final = {401: 300.0, 429: 3600.0}
-_WAIT_OTHERWISE_S: Final = 3600.0
-_TERMINAL_REASONS: Final = frozenset(
-    {
-        *("token_invalidated", "token_revoked", "invalid_token"),
-        *("invalid_grant", "unauthorized_client", "refresh_token_reused"),
-    },
-)
-_UNAUTHORIZED: Final = 401
 # hermes refuses a nous token with less than this left (hermes-pool 5.1).
 _NOUS_MARGIN_S: Final = 120.0
+_OUT: Final = ("exhausted", "dead")
 
 
 class HealthKind(StrEnum):
@@ -47,14 +49,46 @@ class Health:
     kind: HealthKind
     since: float | None = None
     until: float | None = None
-    """When the bench ends; set only while cooling."""
+    """When the bench ends, or the pause; None where time alone brings nothing back."""
     why: str | None = None
     """What keeps the row out, in the operator's words, where a code alone does not say it."""
+    standing: Standing = CLEAR
+    """The failure that decides, set while cooling and where a login is needed because of one."""
 
     @property
     def is_usable(self) -> bool:
         """Whether a request may go to this row now."""
         return self.kind in (HealthKind.READY, HealthKind.PROBING)
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Whose word the state is."""
+        return Evidence.OPERATOR if self.kind is HealthKind.PAUSED else self.standing.evidence
+
+    @property
+    def streak(self) -> int:
+        """The how manieth failure in a row it was."""
+        return self.standing.streak
+
+    @property
+    def code(self) -> int | None:
+        """The HTTP status of the failure that decides."""
+        return self.standing.strike.failure.code if self.standing.strike else None
+
+    @property
+    def cause(self) -> str | None:
+        """The kind of the failure that decides: a `FailureKind`, or a name that only a newer version knows."""
+        return self.standing.strike.failure.kind if self.standing.strike else None
+
+    @property
+    def scope(self) -> str | None:
+        """What the failure concerns: `cooldown.ROW` or `cooldown.ACCOUNT`."""
+        return self.standing.strike.failure.scope if self.standing.strike else None
+
+    @property
+    def told(self) -> float | None:
+        """The end that the provider named, whether we follow it or not."""
+        return self.standing.strike.failure.told if self.standing.strike else None
 
 
 READY: Final = Health(HealthKind.READY)
@@ -73,6 +107,21 @@ class RowState:
         """The row's id."""
         return self.row.id
 
+    def in_flight(self, now: float) -> int:
+        """Return how many leases of this row count at `now` (epoch seconds)."""
+        return 0 if isinstance(self.row, BadRow) else in_flight(self.row.leases, now)
+
+    def limits(self, now: float) -> dict[str, Standing]:
+        """Return the models with which no request may go to this row now, usable as it is for others."""
+        if isinstance(self.row, BadRow) or not self.row.limits:
+            return {}
+        return {model: held for model, held in self.row.limits.items() if is_out(held, now)}
+
+
+def is_out(held: Standing, now: float) -> bool:
+    """Tell whether what is held against a row keeps it out at `now` (epoch seconds)."""
+    return held.is_terminal or (held.until is not None and now < held.until)
+
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
@@ -88,42 +137,13 @@ class PoolState:
 
     @property
     def next_ready_at(self) -> float | None:
-        """When the next cooling row is back; None if none is cooling."""
-        ends = [state.health.until for state in self.rows if state.health.until is not None]
+        """When the next row is back that cools or is paused for a time; None if there is none."""
+        ends = [end for state in self.rows if (end := free_at(state)) is not None]
         return min(ends, default=None)
 
     def count(self, kind: HealthKind) -> int:
         """How many rows are in this state."""
         return sum(state.health.kind is kind for state in self.rows)
-
-
-def cooldown_s(code: int | None) -> float:
-    """Return how long a bench for this HTTP status lasts, in seconds, when the provider named no end."""
-    return _WAIT_S.get(code or 0, _WAIT_OTHERWISE_S)
-
-
-def is_terminal(code: int | None, reason: str | None) -> bool:
-    """Tell whether this failure means that waiting will not help (hermes-pool 5.6)."""
-    return code == _UNAUTHORIZED and (reason or "").strip().lower() in _TERMINAL_REASONS
-
-
-def cooldown_end(row: Credential) -> float | None:
-    """Return when the bench ends, in epoch seconds; None when the file names neither an end nor a start.
-
-    A bench without any time is over: hermes hands such a row out, and an endless bench helps nobody (FS-16).
-    """
-    return _end(row.last_error_reset_at, row.last_status_at, row.last_error_code)
-
-
-def end_of(status: Status) -> float | None:
-    """Return when a bench of this status ends, by the same rule."""
-    return _end(status.until, status.at, status.code)
-
-
-def _end(told: float | None, since: float | None, code: int | None) -> float | None:
-    if told is not None:
-        return told
-    return None if since is None else since + cooldown_s(code)
 
 
 def row_state(row: Row, now: float) -> RowState:
@@ -132,6 +152,15 @@ def row_state(row: Row, now: float) -> RowState:
         return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
     ends = token_expires_at(row)
     return RowState(row, _health(row, now, ends), ends)
+
+
+def free_at(state: RowState) -> float | None:
+    """Return when the clock alone lets a row that is out work again; None for never, or where it is not out."""
+    end, row = state.health.until, state.row
+    if end is None or state.health.kind is not HealthKind.PAUSED:
+        return end
+    after = row_state(row, end).health  # what the pause hides may last longer
+    return end if after.is_usable else after.until
 
 
 def changes_at(state: RowState) -> float | None:
@@ -148,19 +177,64 @@ def pool_state(provider: str, rows: Sequence[Row], now: float) -> PoolState:
     return PoolState(provider, tuple(row_state(row, now) for row in rows))
 
 
+def standing_of(row: Credential) -> Standing:
+    """Return how a row stands by what is known of it, or else by its own status fields."""
+    if row.standing is not None:
+        return row.standing
+    if row.last_status not in _OUT:
+        return CLEAR
+    return filed_standing(Status(*(getattr(row, name) for name in STATUS_FIELDS)))
+
+
+def filed_standing(
+    status: Status, policy: Policy = DEFAULT_POLICY, provider: str = "", row_id: str = ""
+) -> Standing:
+    """Return how a row stands of which nothing is known but what another program wrote into it."""
+    benches = _filed_benches(status)
+    return standing(benches, policy, provider, row_id) if benches.strikes else CLEAR
+
+
+@lru_cache(maxsize=4096)
+def _filed_benches(status: Status) -> Benches:
+    failure = filed_failure(status)
+    words = (status.reason, status.message) if status.reason or status.message else None
+    return failed(FREE, failure, START, START, words) if failure else FREE
+
+
+def end_of(status: Status) -> float | None:
+    """Return when what is written into a row is over, in epoch seconds; None for never, or where it is nothing."""
+    if status.status == "dead" or status.until is not None:
+        return None if status.status == "dead" else status.until
+    return filed_standing(status).until
+
+
+def bench_end(row: Credential) -> float | None:
+    """Return when the row's last bench ends or ended, in epoch seconds; None where it has none, or no end."""
+    return standing_of(row).until
+
+
 def _health(row: Credential, now: float, token_ends: float | None) -> Health:
-    if row.last_status == "dead":
-        why = "the provider rejected it"
-        return Health(HealthKind.NEEDS_LOGIN, since=row.last_status_at, why=why)
+    # What the operator said comes first: a row that he took out does not ask him for a login.
+    if row.paused is not None and now < row.paused:
+        until = row.paused if math.isfinite(row.paused) else None
+        return Health(HealthKind.PAUSED, since=row.paused_at, until=until)
+    held = standing_of(row)
+    if held.is_terminal:
+        since, why = _since(row, held), "the provider rejected it"
+        return Health(HealthKind.NEEDS_LOGIN, since=since, why=why, standing=held)
     if not row.live_secret:
         return Health(HealthKind.NO_SECRET, why=_why_no_secret(row))
-    if row.last_status == "exhausted":
-        end = cooldown_end(row)
-        if end is not None and now < end:
-            return Health(HealthKind.COOLING, since=row.last_status_at, until=end)
+    if is_out(held, now):
+        return Health(HealthKind.COOLING, since=_since(row, held), until=held.until, standing=held)
     if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
     return READY
+
+
+def _since(row: Credential, held: Standing) -> float | None:
+    """Return when the failure was that decides; another program may not have written it down."""
+    failure = held.strike.failure if held.strike else None
+    return row.last_status_at if failure is None or failure.is_filed else failure.at
 
 
 def _margin_s(provider: str) -> float:

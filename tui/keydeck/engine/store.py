@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from keydeck.engine.cooldown_policy import Policy
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.events import Event, Outside, Position, Record
 from keydeck.engine.follower import Follower
@@ -80,6 +81,9 @@ class Transaction(Protocol):
             TargetError: the row is gone.
         """
 
+    def tell(self, event: Event) -> None:
+        """Tell an event together with what is written."""
+
     def suppress(self, pool_key: str, source: str) -> None:
         """Remember that the operator does not want this source (hermes-pool 1.7)."""
 
@@ -135,6 +139,9 @@ class Store(Protocol):
     def append(self, event: Event) -> None:
         """Tell an event at once."""
 
+    def claim(self, event: Event) -> bool:
+        """Tell a claim at once; False if it cannot be told now, and rules in this process alone."""
+
     def history(self, start: Position | None = None) -> Iterator[tuple[Position, Record]]:
         """Yield what happened, from a position or the beginning of what is kept."""
 
@@ -158,6 +165,9 @@ class Store(Protocol):
 
     def keep_strategies(self, strategies: Mapping[str, str]) -> None:
         """Note how hermes chooses, by pool key: one that goes round shuffles the rows without meaning it."""
+
+    def keep_policy(self, policy: Policy) -> None:
+        """Note how long failures bench: what hermes reads in the rows follows from it."""
 
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from keydeck.engine.checkpoint import SECTION
+from keydeck.engine.cooldown import standing, status_of
 from keydeck.engine.credential import row_fingerprint
-from keydeck.engine.events import Adopted, Event, Outside, Seen
+from keydeck.engine.events import Adopted, Event, Outside, Seen, Status
 from keydeck.engine.ledger import Facts, Ledger
 from keydeck.engine.left import Left, read_left
 from keydeck.engine.memory import LOST, Memory
+from keydeck.engine.parking import is_parking
 from keydeck.engine.projection import ORDERED_BY_HERMES, STAMP, STAMP_FIELD, UNSTAMPED
 from keydeck.engine.raw_rows import CLEAN, RawRow, is_login, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
@@ -76,7 +78,7 @@ def _with_what_followed(seen: Seen, since: Facts | None) -> Seen:
     """Return a row of another home with what was told of it since it is here."""
     if since is None:
         return seen
-    status = since.bench.status if since.bench else seen.status
+    status = status_of(standing(since.benches)) if since.benches.strikes else seen.status
     return seen._replace(used=seen.used + since.used, status=status)
 
 
@@ -136,7 +138,7 @@ class _Judge:
         return bool(
             reads(STAMP_FIELD) == f"{STAMP}{self.filed.gen}"
             and reads("last_status") is None
-            and before.bench is None
+            and row.id not in self.left.status
             and reads("request_count") == before.used
             and reads("label") == before.label
             and reads("priority") == self._place_written(row, before)
@@ -165,10 +167,14 @@ class _Judge:
     # Each of these yields what is accepted, and the name of what is lost.
 
     def _health(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
-        wrote = before.bench.status if before.bench else CLEAN
+        wrote = self.left.status.get(row.id, CLEAN)
         if seen.status == wrote:
             return
-        if seen.status.status:
+        if is_parking(seen.status):  # from before a resume, or another pause
+            yield "resume" if before.paused is None else "pause"
+        elif is_parking(wrote) and not seen.status.status:
+            yield from self._freed(row, before, current)
+        elif seen.status.status:
             is_newer = (seen.status.at or 0.0) > before.told_at
             if current or is_newer:
                 past = before.told_at if current else None
@@ -176,11 +182,21 @@ class _Judge:
             else:
                 yield "cooldown" if wrote.status else "reset"
         elif current:
-            end = end_of(wrote)
-            is_over = end is not None and end <= self.now
-            yield _outside(row, "ended" if is_over else "cleared", past=wrote.at)
+            yield self._ended(row, wrote)
         else:
             yield "cooldown"
+
+    def _freed(self, row: RawRow, before: Facts, current: bool) -> Iterator[Outside | str]:
+        """Judge a paused row that is free in the file. A reset of hermes ends the bench under the pause, no more."""
+        if before.paused is not None and before.paused > self.now:
+            yield "pause"
+        if current and before.benches.strikes:
+            yield self._ended(row, status_of(standing(before.benches)))
+
+    def _ended(self, row: RawRow, bench: Status) -> Outside:
+        end = end_of(bench)
+        is_over = end is not None and end <= self.now
+        return _outside(row, "ended" if is_over else "cleared", past=bench.at)
 
     def _uses(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
         if current and seen.used > before.used:

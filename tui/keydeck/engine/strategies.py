@@ -40,6 +40,24 @@ def same_again(ready: Ready, last: int | None) -> int:
     return last if last is not None and ready.is_usable(last) else ready.usable[0]
 
 
+def row_of_session(ready: Ready, session: str) -> int:
+    """Return the usable row that a session gets in every process, and that few sessions leave when rows change.
+
+    Of all rows the one whose hash together with the session is the highest: a row that goes moves its own
+    sessions only, and one that comes takes a fair share of all.
+    """
+    from hashlib import blake2b
+
+    spoken = blake2b(session.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+    def height(place: int) -> bytes:
+        return blake2b(
+            ready.rows[place].id.encode("utf-8", "surrogatepass"), key=spoken, digest_size=8
+        ).digest()
+
+    return max(ready.usable, key=height)
+
+
 PICKERS: Final[dict[str, Picker]] = {
     "fill_first": first,
     "random": any_of,

@@ -30,14 +30,15 @@ from keydeck.engine.checkpoint import (
 )
 from keydeck.engine.clock import Clock
 from keydeck.engine.config import DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import LockBusy, StoreError
-from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Used, Written
+from keydeck.engine.events import Announced, Event, Outside, Record, Signature, Status, Used, Written
 from keydeck.engine.files import Disk, make_dir, write_whole
 from keydeck.engine.history import prune
-from keydeck.engine.ledger import READER, Ledger
+from keydeck.engine.ledger import READER, Ledger, without_past_pauses
 from keydeck.engine.left import NOTHING_LEFT, Keys, Left, read_left
-from keydeck.engine.projection import is_out_of_place, project, stamp
+from keydeck.engine.projection import Terms, is_out_of_place, project, stamp, unpark
 from keydeck.engine.raw_rows import RawRow, mark_of, raw_rows, seen_of
 from keydeck.engine.rounds import shuffled
 from keydeck.engine.standing import Standing
@@ -46,6 +47,9 @@ from keydeck.engine.strangers import outside_events
 
 ORDER_EVERY_S: Final = 60.0
 """Priorities that hermes shuffles are put back this often at most (design 3, rule 10)."""
+
+
+_OUT: Final = ("exhausted", "dead")
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class _Work:
     left: Left = NOTHING_LEFT
     spared: frozenset[str] = frozenset()
     """The pool keys whose order is left as hermes shuffled it."""
+    terms: Terms = field(default_factory=Terms)
     is_healed: bool = False
     renews: bool = False
     """Whether a newer secret was put back, which no journal tells."""
@@ -96,6 +101,8 @@ class Writer:
         arrears: Arrears,
     ) -> None:
         self.history_kept = (DEFAULT_HISTORY_BYTES, DEFAULT_HISTORY_S)
+        self.policy = DEFAULT_POLICY
+        """How long failures bench."""
         self.offers: dict[str, Credential] = {}
         """Rows to be stored with the next checkpoint."""
         self.trouble: str | None = None
@@ -113,12 +120,12 @@ class Writer:
         """
         with self._file.locked(timeout_s=timeout_s, on_wait=on_wait):
             work = self._begin()
-            self._prepare(work)
+            self._prepare(work, is_act=True)
             retired = frozenset(work.ledger.tombs)
             changes = DocumentTransaction(work.document, exists=work.exists, retired=retired)
             yield changes
             if changes.dirty:
-                work.events += act_events(work.before, work.document, work.next_gen)
+                work.events += [*act_events(work.before, work.document, work.next_gen), *changes.told]
                 if work.is_newers:
                     self._write_rows(work)
                 else:
@@ -173,11 +180,11 @@ class Writer:
         document, stamped = self._file.read()
         return _Work(document or {}, stamped, exists=document is not None)
 
-    def _prepare(self, work: _Work) -> None:
+    def _prepare(self, work: _Work, *, is_act: bool = False) -> None:
         """Know everything, see what strangers did, and put the rows right."""
         self._catch_up(work)
         if not work.is_newers:
-            self._put_right(work)
+            self._put_right(work, is_act=is_act)
         work.before = {row.id: replace(row, raw=dict(row.raw)) for row in raw_rows(work.document)}
 
     def _catch_up(self, work: _Work) -> None:
@@ -199,7 +206,7 @@ class Writer:
             return False
         return not understood or is_too_new(work.document, self._disk, self._folder)
 
-    def _put_right(self, work: _Work) -> None:
+    def _put_right(self, work: _Work, *, is_act: bool) -> None:
         now = self._clock()
         work.events = outside_events(
             work.document,
@@ -209,12 +216,15 @@ class Writer:
             now=now,
             memory=self._standing.memory,
         )
-        after = work.ledger.copy()
+        after = without_past_pauses(work.ledger, now)
         for event in work.events:
             after.enact(event, now, after.position)
         if 0 <= now - work.left.ordered_at < ORDER_EVERY_S:
             work.spared = shuffled(work.document, self._standing.memory.rounds)
-        work.is_healed = project(work.document, after, spared=work.spared)
+        # An act sees benches that are over, too: a reset ends the streak that they are part of.
+        work.terms = Terms(self.policy, 0.0 if is_act else now)
+        work.is_healed = project(work.document, after, work.terms, spared=work.spared)
+        unpark(work.document, after, work.terms)  # `_fill_in` parks them again
         work.renews = self._standing.memory.put_back(work.document, work.left, work.events)
 
     def _begin_again(self, work: _Work) -> None:
@@ -313,7 +323,7 @@ def _fill_in(work: _Work, records: list[Record], gen: int, now: float) -> Ledger
     ledger = pruned(work.ledger, now)
     for record in records:
         ledger.take(record, ledger.position)
-    project(work.document, ledger, spared=work.spared)
+    project(work.document, ledger, work.terms, spared=work.spared)
     stamp(work.document, gen)
     left = _left(work, ledger, now)
     work.document[SECTION] = section(ledger, gen, left, present=work.document.get(SECTION))
@@ -325,7 +335,10 @@ def _left(work: _Work, ledger: Ledger, now: float) -> Left:
     before, at = work.left, work.left.ordered_at if work.spared else now
     old = {event.id for event in work.events if isinstance(event, Outside) and event.what == "old secret"}
     order, keys = dict[str, float](), dict[str, str | list[Any]]()
+    status = dict[str, Status]()
     for row in raw_rows(work.document):
+        if row.raw.get("last_status") in _OUT and row.id in ledger.rows:
+            status[row.id] = seen_of(row.raw).status
         if (mark := mark_of(row.raw)) is not None:
             keys[row.id] = _keys(before.keys_of(row.id), mark, is_old=row.id in old).form()
         facts = ledger.rows.get(row.id)
@@ -333,7 +346,7 @@ def _left(work: _Work, ledger: Ledger, now: float) -> Left:
             there = seen_of(row.raw)
             if there.priority is not None and is_out_of_place(row, there, facts):
                 order[row.id] = there.priority
-    return Left(order, at, keys)
+    return Left(order, at, keys, status)
 
 
 def _keys(before: Keys | None, mark: str, *, is_old: bool) -> Keys:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from keydeck.engine.credential import Credential, Row
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
-from keydeck.engine.state import Health, HealthKind, cooldown_end, row_state
+from keydeck.engine.state import Health, HealthKind, bench_end, row_state
 from keydeck.engine.tokens import token_expires_at
 
 RING: Final = 2000
@@ -44,6 +44,8 @@ class ChangeKind(StrEnum):
     """Its row cannot be read any more."""
     READY = "ready"
     STRATEGY = "strategy"
+    REFUSED = "refused"
+    """A request failed, and the key goes on: with all, or with other models than the `detail`."""
     RESET = "reset"
     RESET_UNDONE = "reset_undone"
     RESUMED = "resumed"
@@ -285,7 +287,7 @@ def elapsed(snapshot: HomeSnapshot, since: float, now: float) -> tuple[Change, .
 
 def _clock_did(row: Credential, since: float, now: float) -> Change | None:
     if row.last_status == "exhausted":
-        end = cooldown_end(row)
+        end = bench_end(row)
         if end is not None and since < end <= now and row_state(row, now).health.is_usable:
             return _over(row, end)
     if row.auth_type == "oauth" and not row.refresh_token and row.last_status != "dead":
@@ -312,7 +314,7 @@ def _told_of(row: Row, now: float) -> Iterator[Change]:
         yield _died(row, began, row_state(row, now).health.why)
     elif row.last_status == "exhausted":
         yield _benched(row, began)
-        end = _finite(cooldown_end(row))
+        end = _finite(bench_end(row))
         if end is not None and began <= end <= now and row_state(row, now).health.is_usable:
             yield _over(row, end)
 
@@ -322,7 +324,7 @@ def _change(row: Row, kind: ChangeKind, at: float, **more: Any) -> Change:
 
 
 def _benched(row: Credential, at: float) -> Change:
-    end = _finite(cooldown_end(row))
+    end = _finite(bench_end(row))
     code, said = row.last_error_code, row.last_error_message or row.last_error_reason
     since = _finite(row.last_status_at)
     return _change(row, ChangeKind.BENCHED, at, code=code, message=said, until=end, since=since)

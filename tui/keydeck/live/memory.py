@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from keydeck.engine.cooldown import CLEAR, Standing, Strike, standing
+from keydeck.engine.cooldown_policy import DEFAULT_POLICY
 from keydeck.engine.credential import BadRow
 from keydeck.engine.events import (
     Added,
@@ -28,9 +30,8 @@ from keydeck.engine.events import (
     Resumed,
     Succeeded,
 )
-from keydeck.engine.ledger import FRESH, Bench, Facts, Ledger
+from keydeck.engine.ledger import FRESH, Facts, Ledger
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import end_of
 
 _WRITERS_KEPT: Final = 4096
 
@@ -48,12 +49,14 @@ class Memory:
         self._places: dict[str, float] = {}
         self._places_now: dict[str, float] = {}
         self._tells_past = True
+        self._policy = DEFAULT_POLICY
         self._ends: list[tuple[float, str, Position]] = []
 
     # --- learning --------------------------------------------------------------------------------------
 
     def meet(self, snapshot: HomeSnapshot) -> None:
         """Learn what rows are called and whose they are, for what no event says."""
+        self._policy = snapshot.policy
         for pool in snapshot.pools:
             for row in pool.rows:
                 self._providers.setdefault(row.id, pool.provider)
@@ -108,9 +111,9 @@ class Memory:
         if isinstance(event, Moved):
             self._places.update(event.order)
         for row_id in ids:
-            bench = self.facts(row_id).bench
-            if bench and (end := bench_end(bench)) is not None:
-                heapq.heappush(self._ends, (end, row_id, bench.place))
+            held = self.standing(row_id)
+            if held.strike and held.until is not None:
+                heapq.heappush(self._ends, (held.until, row_id, held.strike.place))
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -118,6 +121,13 @@ class Memory:
         """Return what was told of a row, removed or not."""
         tomb = self.ledger.tombs.get(row_id)
         return tomb.facts if tomb else self.ledger.rows.get(row_id, FRESH)
+
+    def standing(self, row_id: str, facts: Facts | None = None, model: str | None = None) -> Standing:
+        """Return how a row stands by what was told of it, or by other facts of it, under the present policy."""
+        benches = (facts or self.facts(row_id)).benches
+        if not benches.strikes:
+            return CLEAR
+        return standing(benches, self._policy, self.provider_of(row_id), row_id, model=model)
 
     def provider_of(self, row_id: str) -> str:
         """Return whose row it is; empty where nobody said."""
@@ -139,19 +149,13 @@ class Memory:
         """When the next bench is over by the clock, perhaps; infinity where none is running."""
         return self._ends[0][0] if self._ends else math.inf
 
-    def ended(self, until: float) -> Iterator[tuple[float, str, Bench]]:
-        """Yield the benches that the clock ended by then and nothing else had ended: when, of which row, and it."""
+    def ended(self, until: float) -> Iterator[tuple[float, str, Strike]]:
+        """Yield the benches that the clock ended by then and nothing else had ended: when, whose, and why."""
         while self._ends and self._ends[0][0] <= until:
             end, row_id, place = heapq.heappop(self._ends)
-            bench = self.facts(row_id).bench
-            if bench is not None and bench.place == place and bench_end(bench) == end:
-                yield end, row_id, bench
-
-
-def bench_end(bench: Bench) -> float | None:
-    """Return when the clock ends a bench, if it does."""
-    end = end_of(bench.status) if bench.status.status == "exhausted" else None
-    return end if end is not None and math.isfinite(end) else None
+            held = self.standing(row_id)
+            if held.strike and held.strike.place == place and held.until == end:
+                yield end, row_id, held.strike
 
 
 def ids_of(event: Event) -> tuple[str, ...]:

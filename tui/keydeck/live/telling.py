@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from keydeck.engine.cooldown import CLEAR, Standing, model_of, status_of
 from keydeck.engine.events import (
     Added,
     Adopted,
@@ -29,9 +30,9 @@ from keydeck.engine.events import (
     Status,
     Succeeded,
 )
-from keydeck.engine.ledger import FRESH, Bench, Facts
+from keydeck.engine.ledger import FRESH, Facts
 from keydeck.live.activity import Change, ChangeKind, Return
-from keydeck.live.memory import Memory, bench_end, ids_of
+from keydeck.live.memory import Memory, ids_of
 
 _SHORT_ID: Final = 6
 # A move is told within so many seconds, or it broke off.
@@ -74,14 +75,14 @@ class Teller:
 
     def ended(self, until: float) -> Iterator[Change]:
         """Yield the benches that the clock ended by then."""
-        for end, row_id, bench in self.memory.ended(until):
+        for end, row_id, strike in self.memory.ended(until):
             yield Change(
                 at=end,
                 provider=self.memory.provider_of(row_id),
                 row_id=row_id,
                 label=self.memory.label_of(row_id),
                 kind=ChangeKind.READY,
-                code=_code(bench.status),
+                code=_code(strike.failure.code),
                 detail=Return.COOLDOWN_OVER,
             )
 
@@ -142,26 +143,44 @@ class _Told:
         """Return a change of a row and of those that hold the same secret."""
         return self.change(kind, self.ids[0], twins=self.ids[1:], **more)
 
-    def out(self, bench: Bench, **more: Any) -> Change:
+    def out(self, held: Standing, **more: Any) -> Change:
         """Return how a row, and those with the same secret, went out."""
-        status = bench.status
+        status = status_of(held)
         known = {
-            "code": _code(status),
+            "code": _code(status.code),
             "message": status.message or status.reason,
-            "until": bench_end(bench),
+            "until": _finite(held.until),
             "since": status.at,
         }
-        kind = ChangeKind.DEAD if status.status == "dead" else ChangeKind.BENCHED
+        kind = ChangeKind.DEAD if held.is_terminal else ChangeKind.BENCHED
         return self.first(kind, **{**known, **more})
 
-    def bench(self) -> Bench | None:
-        """Return the bench of the row it names."""
-        return self.memory.facts(self.ids[0]).bench if self.ids else None
+    def refused(self) -> Change:
+        """Return a failure that keeps the row out of nothing, or out of one model."""
+        event: Failed = self.event
+        model = model_of(event.scope)
+        until = self.memory.standing(self.ids[0], model=model).until if model else None
+        return self.first(
+            ChangeKind.REFUSED,
+            code=_code(event.code),
+            message=event.message or event.reason,
+            detail=model,
+            until=_finite(until),
+        )
 
-    def new_bench(self) -> Bench | None:
-        """Return the same if it is another one than before."""
-        bench = self.bench()
-        return bench if bench and bench is not self.before[self.ids[0]].bench else None
+    def held(self) -> Standing:
+        """Return how the row that it names stands."""
+        return self.memory.standing(self.ids[0]) if self.ids else CLEAR
+
+    def held_before(self) -> Standing:
+        """Return how that row stood before."""
+        return self.memory.standing(self.ids[0], self.before[self.ids[0]]) if self.ids else CLEAR
+
+    def new_bench(self) -> Standing | None:
+        """Return how it stands if another failure than before decides."""
+        held, before = self.held(), self.held_before()
+        is_new = held.strike and (before.strike is None or held.strike.place != before.strike.place)
+        return held if is_new else None
 
     def renamed(self) -> Change:
         """Return how a row got another label; where that may not be repeated, only that it did."""
@@ -176,6 +195,8 @@ class _Told:
 def _failed(told: _Told) -> Iterator[Change]:
     if bench := told.new_bench():
         yield told.out(bench)
+    elif told.ids and told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
+        yield told.refused()
 
 
 def _succeeded(told: _Told) -> Iterator[Change]:
@@ -183,14 +204,15 @@ def _succeeded(told: _Told) -> Iterator[Change]:
     if not told.ids:
         return
     before = told.before[told.ids[0]]
-    was_over = before.bench is not None and (bench_end(before.bench) or math.inf) <= told.record.at
-    if before is FRESH or (before.bench is not None and told.bench() is None and not was_over):
+    held = told.held_before()
+    was_over = not held.is_terminal and held.until is not None and held.until <= told.record.at
+    if before is FRESH or (held.strike and not told.held().strike and not was_over):
         yield told.first(ChangeKind.READY, detail=Return.PROVEN)
 
 
 def _unreset(told: _Told) -> Iterator[Change]:
-    if bench := told.bench():
-        yield replace(told.out(bench), kind=ChangeKind.RESET_UNDONE)
+    if (held := told.held()).strike:
+        yield replace(told.out(held), kind=ChangeKind.RESET_UNDONE)
 
 
 def _paused(told: _Told) -> Iterator[Change]:
@@ -247,9 +269,9 @@ def _outside(told: _Told) -> Iterator[Change]:
     label = told.memory.label_of(row_id) or told.event.label
     if what == "benched":
         if bench := told.new_bench():
-            yield told.out(bench, at=_when(bench.status, told.record.at))
+            yield told.out(bench, at=_when(status_of(bench), told.record.at))
     elif what == "cleared":
-        if told.before[row_id].bench is None or told.bench() is None:
+        if not (told.held_before().strike and told.held().strike):
             yield told.change(ChangeKind.READY, row_id, detail=Return.CLEARED)
     elif what == "renamed":
         yield told.renamed()
@@ -283,8 +305,12 @@ def _goes_on(move: Record, record: Record) -> bool:
     return abs(record.at - move.at) <= _MOVE_S
 
 
-def _code(status: Status) -> int | None:
-    return status.code if status.code in _CODES else None
+def _code(code: int | None) -> int | None:
+    return code if code in _CODES else None
+
+
+def _finite(end: float | None) -> float | None:
+    return end if end is not None and math.isfinite(end) else None
 
 
 def _when(status: Status, told_at: float) -> float:

@@ -219,13 +219,20 @@ def _times(change: Change, glyphs: Glyphs) -> str:
     return f" {'x' if glyphs.ellipsis.isascii() else '×'}{grouped(change.count)}"
 
 
-_HAS_END: Final = (ChangeKind.BENCHED, ChangeKind.RESET_UNDONE, ChangeKind.PAUSED)
+_HAS_END: Final = (ChangeKind.BENCHED, ChangeKind.REFUSED, ChangeKind.RESET_UNDONE, ChangeKind.PAUSED)
 _COUNTS: Final = (ChangeKind.REQUESTS, ChangeKind.ADOPTED)
 _OUTSIDE: Final = "changed outside"
 
 
 def _benched(change: Change, _now: float, context: Context) -> str:
     return _why(change, HealthKind.COOLING, context) or "benched"
+
+
+def _refused(change: Change, _now: float, context: Context) -> str:
+    why = _why(replace(change, detail=None), HealthKind.COOLING, context) or "refused"
+    if not change.detail:
+        return f"not benched: {why}"
+    return f"out for {'one model' if context.masked else _detail(change, context)}: {why}"
 
 
 def _dead(change: Change, _now: float, context: Context) -> str:
@@ -318,6 +325,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.RENAMED: _renamed,
     ChangeKind.SECRET_CHANGED: _came_back,
     ChangeKind.BENCHED: _benched,
+    ChangeKind.REFUSED: _refused,
     ChangeKind.DEAD: _dead,
     ChangeKind.PAUSED: _plain,
     ChangeKind.LOST_SECRET: _lost_secret,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from keydeck.engine.cooldown import Evidence
 from keydeck.engine.credential import Credential, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState, cooldown_s
+from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.card import advice
 from keydeck.present.panes import since_text
 from keydeck.present.rows import (
@@ -126,11 +127,16 @@ def situation(
 
 
 def _evidence(found: RowState) -> str:
-    row = found.row
-    if isinstance(row, Credential) and row.last_error_reset_at is not None:
+    health = found.health
+    if health.evidence is Evidence.PROVIDER:
+        return "the provider says when it ends"
+    if health.evidence is Evidence.FILE and health.told == health.until:
         return "auth.json says when it ends"
-    code = row.last_error_code if isinstance(row, Credential) else None
-    return f"no end was told: {code or 'a failure'} rests {duration(cooldown_s(code))}"
+    rule = health.standing.rule
+    if health.evidence is Evidence.OPERATOR and rule and rule.line:
+        return f"no end was told: config.yaml says how long, line {rule.line}"
+    rests = duration((health.until or 0.0) - (health.since or 0.0))
+    return f"no end was told: {health.code or 'a failure'} rests {rests}"
 
 
 def _selection(pool: PoolSnapshot, state: PoolState, found: RowState) -> str:

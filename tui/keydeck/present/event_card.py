@@ -26,6 +26,7 @@ _HEALTH: Final[Mapping[ChangeKind, HealthKind]] = {
 }
 _MEANING: Final[Mapping[ChangeKind, str]] = {
     ChangeKind.BENCHED: "the provider refused it; every agent passes it over until its cooldown ends",
+    ChangeKind.REFUSED: "a request failed; nothing speaks against the next one with this key",
     ChangeKind.DEAD: "the provider no longer accepts it; waiting does not help",
     ChangeKind.PAUSED: "somebody took it out; nobody uses it until it is resumed",
     ChangeKind.LOST_SECRET: "its variable or login is gone here; the row stays",

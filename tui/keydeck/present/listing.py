@@ -34,11 +34,12 @@ def listing(snapshot: HomeSnapshot, now: float) -> dict[str, Any]:
     return {
         "home": str(snapshot.home.path),
         "profile": snapshot.home.profile,
-        "pools": [_pool(snapshot, pool, pool.at(now)) for pool in snapshot.pools],
+        "pools": [_pool(snapshot, pool, now) for pool in snapshot.pools],
     }
 
 
-def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[str, Any]:
+def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, now: float) -> dict[str, Any]:
+    state = pool.at(now)
     following, twins, scrub = pool.next_pick(state), pool.twins(), snapshot.scrubber.scrub_known
     return {
         "provider": _told(pool.provider, scrub),
@@ -46,8 +47,16 @@ def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[
         "ready": len(state.usable),
         "total": len(state.rows),
         "next_ready_at": state.next_ready_at,
-        "credentials": [_credential(snapshot, row, following, twins) for row in state.rows],
+        "credentials": [
+            {**_credential(snapshot, row, following, twins), "limits": _limits(row, now, scrub)}
+            for row in state.rows
+        ],
     }
+
+
+def _limits(state: RowState, now: float, scrub: Callable[[str], str]) -> dict[str, float | None]:
+    """Return the models with which a row is out, and until when."""
+    return {_told(model, scrub) or "": held.until for model, held in state.limits(now).items()}
 
 
 def _credential(
@@ -79,6 +88,11 @@ def _credential(
         "message": _told(row.last_error_message, scrub) or None,
         "since": health.since,
         "until": health.until,
+        "cause": _told(health.cause, scrub_name),
+        "evidence": health.evidence.value if health.evidence else None,
+        "streak": health.streak,
+        "scope": health.scope,
+        "told_until": health.told,
         "request_count": row.request_count,
         "token_expires_at": state.token_expires_at,
         "duplicate_of": _told(twins.get(row.id), scrub_name),
