@@ -11,9 +11,21 @@ from fakes import NOW, FakeClock
 from keydeck.demo.past import HOUR_S, hour_before, write_scene_with_past
 from keydeck.demo.scene import around, write_scene
 from keydeck.engine.credential import Credential
-from keydeck.engine.events import Configured, Edited, Event, Failed, Outside, Record, Removed, Succeeded, Used
+from keydeck.engine.events import (
+    Configured,
+    Edited,
+    Event,
+    Failed,
+    Outside,
+    Paused,
+    Record,
+    Removed,
+    Succeeded,
+    Used,
+)
 from keydeck.engine.home import locate_home
 from keydeck.engine.snapshot import HomeReader
+from keydeck.engine.state import HealthKind
 
 
 def demo_reader(home: Path) -> HomeReader:
@@ -81,9 +93,20 @@ def test_the_hour_holds_what_an_hour_holds(home: Path) -> None:
         (Configured, 1),
         (Removed, 1),
         (Edited, 1),
+        (Paused, 1),
     ):
         assert len(events_of(home, kind)) >= least, kind
     assert NOW - max(record.at for record in events_of(home, Used)) < 10
+
+
+def test_a_key_is_paused_for_a_while(home: Path) -> None:
+    """One shows how that looks: out until a time, and parked for hermes."""
+    write_scene_with_past(home, NOW)
+    pool = demo_reader(home).read().pool("custom:together.ai")
+    assert pool is not None
+    (row,) = (row for row in pool.at(NOW).rows if row.health.kind is HealthKind.PAUSED)
+    assert (row.row.label, row.health.until) == ("together-2", NOW + 1500)
+    assert '"last_error_reason": "paused"' in (home / "auth.json").read_text()
 
 
 def test_a_key_that_is_out_sends_nothing(home: Path) -> None:
@@ -92,7 +115,7 @@ def test_a_key_that_is_out_sends_nothing(home: Path) -> None:
     out: set[str] = set()
     for record in told(home):
         match record.event:
-            case Failed(ids=ids):
+            case Failed(ids=ids) | Paused(ids=ids):
                 out.update(ids)
             case Succeeded(ids=ids):
                 out.difference_update(ids)

@@ -22,6 +22,7 @@ from keydeck.engine.events import (
     Event,
     Failed,
     Outside,
+    Paused,
     Removed,
     Succeeded,
     Used,
@@ -95,6 +96,8 @@ _OUTAGES: Final = (
 )
 
 _RENAMED: Final = ("openrouter", "4411aa", "api-key-2", "spare")
+_PAUSED: Final = ("custom:together.ai", "81ab03", 560.0, 1500.0)
+"""Which key is paused, since so many seconds, and for so many more: its credit had run out once."""
 _REMOVED: Final = ("openrouter", "4411ab", "trial-key", "sk-demo-4411ab-opens-nothing")
 
 
@@ -219,7 +222,9 @@ def _acts(now: float) -> Iterator[Moment]:
     provider, row_id, label, secret = _REMOVED
     gone = Removed(id=row_id, provider=provider, label=label, key=Secret(secret).fingerprint)
     strategy = Configured(provider="nous", strategy="round_robin")
-    for ago_s, event in ((2940, strategy), (2460, gone), (2412, renamed)):
+    provider, row_id, paused_ago_s, left_s = _PAUSED
+    paused = Paused(ids=(row_id,), provider=provider, until=now + left_s)
+    for ago_s, event in ((2940, strategy), (2460, gone), (2412, renamed), (paused_ago_s, paused)):
         yield Moment(now - ago_s, _OPERATOR, event)
 
 
@@ -251,6 +256,8 @@ def _times_out(pools: Rows, now: float) -> dict[str, list[tuple[float, float]]]:
                 out.setdefault(row["id"], []).append((now - row["last_status_at"], -1.0))
     for outage in _OUTAGES:
         out.setdefault(outage.row_id, []).append((outage.began_ago_s, outage.ended_ago_s))
+    _, row_id, paused_ago_s, _ = _PAUSED
+    out.setdefault(row_id, []).append((paused_ago_s, -1.0))
     return out
 
 

@@ -18,7 +18,7 @@ from keydeck.engine.cooldown_form import benches_form, read_benches
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, without_past_pauses
+from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, Vanished, without_past_pauses
 from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
 from keydeck.engine.parking import FOR_GOOD
 
@@ -28,8 +28,12 @@ TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
 _FACTS_FIELDS: Final = frozenset("nubsrtlozkhv")
-_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
-_A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
+_C_FIELDS: Final = frozenset(
+    {"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader", "vanished"}
+)
+_A_FIELDS: Final = frozenset(
+    {"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", "vanished", FIELD}
+)
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -152,6 +156,9 @@ def _common(ledger: Ledger) -> dict[str, Any]:
             name: [tomb.key, tomb.gen, tomb.at, tomb.label, _facts_form(tomb.facts)]
             for name, tomb in ledger.tombs.items()
         },
+        "vanished": {
+            name: [row.provider, row.label, row.at, row.status] for name, row in ledger.vanished.items()
+        },
         "writers": ledger.writers,
         "min_reader": ledger.min_reader,
     }
@@ -162,6 +169,7 @@ def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledge
         position=_place(told["pos"]),
         rows={name: _facts(form) for name, form in rows.items()},
         tombs={name: _tomb(*form) for name, form in told["tomb"].items()},
+        vanished={name: _vanished(*form) for name, form in told.get("vanished", {}).items()},
         writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
         gen=gen,
         store=told["store"],
@@ -184,11 +192,10 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "o": facts.priority,
         "h": leases_form(facts.leases),
         "v": probe_form(facts.probe),
-        "z": None,
     }
-    if facts.paused is not None:
-        form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     kept = {name: value for name, value in form.items() if value}
+    if facts.paused is not None:
+        kept["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     if facts.priority is not None:
         kept["o"] = facts.priority  # 0 is a priority
     return {**kept, **facts.extra}
@@ -236,6 +243,10 @@ def _one_bench(bench: list[Any] | None, streak: int, reset: Any) -> Benches:
 
 def _pause(until: float | None, at: float) -> tuple[float, float]:
     return FOR_GOOD if until is None else float(until), float(at)
+
+
+def _vanished(provider: str, label: str, at: float, status: list[Any]) -> Vanished:
+    return Vanished(str(provider), str(label), float(at), Status(*status))
 
 
 def _tomb(key: str | None, gen: int, at: float, label: str, facts: dict[str, Any]) -> Tombstone:

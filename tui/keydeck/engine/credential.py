@@ -20,6 +20,7 @@ from keydeck.engine.secret import Secret, fingerprint
 if TYPE_CHECKING:
     from keydeck.engine.claims import Lease
     from keydeck.engine.cooldown import Standing
+    from keydeck.engine.events import Status
 
 STATUS_FIELDS: Final = (
     "last_status",
@@ -291,6 +292,16 @@ class BadRow:
     label: str = ""
     stored_under: str = ""
     inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VanishedRow(BadRow):
+    """A row that needed a login and is in no file any more: it reminds the operator until he dismisses it."""
+
+    status: Status
+    """When and why the provider rejected it."""
+    vanished_at: float
+    """When it was missed first, in epoch seconds."""
 
 
 Row = Credential | BadRow

@@ -122,6 +122,14 @@ class Resumed(NamedTuple):
     extra: Mapping[str, Any] = NO_EXTRA
 
 
+class Dismissed(NamedTuple):
+    """The operator needs no reminder any more of a row that needed a login and was removed by another program."""
+
+    id: str
+    provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
 class Leased(NamedTuple):
     """Somebody claims a row, or goes on claiming it, for work in flight; `ids` are it and those with its secret."""
 
@@ -219,6 +227,7 @@ class Outside(NamedTuple):
     what: str
     """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``, ``moved``;
     ``lost …`` for what is healed; ``old secret`` for one that could not be, ``new secret`` for a renewed login;
+    ``reminded`` of one that was removed before: the operator took back that he had dismissed it;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
     used: int = 0
     """Requests that the other program counted."""
@@ -275,6 +284,7 @@ Event = (
     | Restored
     | Paused
     | Resumed
+    | Dismissed
     | Leased
     | Released
     | Probed
@@ -372,6 +382,7 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "unreset": Restored,
         "pause": Paused,
         "resume": Resumed,
+        "dismiss": Dismissed,
         "lease": Leased,
         "release": Released,
         "probe": Probed,

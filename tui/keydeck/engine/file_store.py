@@ -27,7 +27,7 @@ from keydeck.engine.follower import Follower
 from keydeck.engine.history import read_history, totals_now
 from keydeck.engine.home import Home
 from keydeck.engine.journal import Placed
-from keydeck.engine.ledger import Facts
+from keydeck.engine.ledger import Facts, Vanished
 from keydeck.engine.standing import Standing
 from keydeck.engine.store import (
     EMPTY_STORE,
@@ -152,6 +152,11 @@ class FileStore:
         """Return what is known of a row, by the journal and by what strangers did since."""
         with self._guard:
             return self._standing.facts(row_id)
+
+    def vanished(self) -> Mapping[str, Vanished]:
+        """Return the rows that needed a login when another program removed them, by id."""
+        with self._guard:
+            return self._standing.vanished()
 
     def position(self) -> Position:
         """Return up to where the journal is known."""

@@ -26,6 +26,7 @@ from keydeck.engine.events import (
     START,
     Added,
     Adopted,
+    Dismissed,
     Edited,
     Event,
     Failed,
@@ -95,6 +96,18 @@ class Tombstone:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """A row that needed a login when another program removed it, until the operator dismisses it (FS-55)."""
+
+    provider: str
+    label: str
+    at: float
+    """When it was missed first."""
+    status: Status
+    """Why it needed a login."""
+
+
 @dataclass(slots=True)
 class Ledger:
     """All that the events up to `position` tell."""
@@ -102,6 +115,7 @@ class Ledger:
     position: Position = START
     rows: dict[str, Facts] = field(default_factory=dict)
     tombs: dict[str, Tombstone] = field(default_factory=dict)
+    vanished: dict[str, Vanished] = field(default_factory=dict)
     writers: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Writer → its last record that landed, and when that was."""
     gen: int = 0
@@ -111,7 +125,13 @@ class Ledger:
 
     def copy(self) -> Ledger:
         """Return another ledger that says the same; the facts themselves never change."""
-        return replace(self, rows=dict(self.rows), tombs=dict(self.tombs), writers=dict(self.writers))
+        return replace(
+            self,
+            rows=dict(self.rows),
+            tombs=dict(self.tombs),
+            vanished=dict(self.vanished),
+            writers=dict(self.writers),
+        )
 
     def take(self, record: Record, place: Position) -> Iterable[str]:
         """Fold one record in and return the ids of the rows it concerns; a record that landed before says nothing."""
@@ -250,6 +270,29 @@ def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> It
     return event.ids
 
 
+def _dismissed(ledger: Ledger, event: Dismissed, _at: float, _place: Position) -> Iterable[str]:
+    ledger.vanished.pop(event.id, None)
+    return (event.id,)
+
+
+def miss(vanished: dict[str, Vanished], event: Outside, at: float) -> None:
+    """Note a row that needed a login and is gone; forget one that is there again, or another of its name."""
+    seen = event.seen
+    if event.what in ("removed", "reminded"):
+        if event.provider and seen and seen.status.status == "dead":
+            since = at if event.past is None else event.past
+            vanished[event.id] = Vanished(event.provider, event.label, since, seen.status)
+    elif event.what in ("added", "restored"):
+        lift(vanished, event.id, event.provider, event.label)
+
+
+def lift(vanished: dict[str, Vanished], row_id: str, provider: str, label: str | None) -> None:
+    """Forget a row that is there again, by its id or under its label."""
+    again = [name for name, row in vanished.items() if (row.provider, row.label) == (provider, label)]
+    for name in (row_id, *again):
+        vanished.pop(name, None)
+
+
 def _leased(ledger: Ledger, event: Leased, at: float, _place: Position) -> Iterable[str]:
     for row_id in event.ids:
         ledger.change(row_id, _with_lease, event, at)
@@ -283,6 +326,7 @@ def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Fact
 
 
 def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterable[str]:
+    lift(ledger.vanished, event.id, event.provider, event.seen.label)
     tomb = ledger.tombs.pop(event.id, None)
     known = tomb.facts if tomb else ledger.rows.get(event.id)
     if known is None:
@@ -315,6 +359,7 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
         if event.afresh:
             ledger.tombs.pop(row_id, None)
             ledger.rows[row_id] = FRESH
+        ledger.vanished.pop(row_id, None)
         ledger.change(row_id, met, seen, place)
     return event.rows
 
@@ -338,7 +383,8 @@ def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
 
 
 def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iterable[str]:
-    if event.what == "removed":
+    miss(ledger.vanished, event, at)
+    if event.what in ("removed", "reminded"):
         ledger.rows.pop(event.id, None)
     elif event.what == "restored" and event.id in ledger.tombs:
         ledger.rows[event.id] = ledger.tombs.pop(event.id).facts
@@ -392,6 +438,7 @@ _RULES: Final[Mapping[type[Event], Callable[[Ledger, Any, float, Position], Iter
     Restored: _restored,
     Paused: _paused,
     Resumed: _resumed,
+    Dismissed: _dismissed,
     Leased: _leased,
     Released: _released,
     Probed: _probed,

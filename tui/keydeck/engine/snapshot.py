@@ -23,7 +23,7 @@ from keydeck.engine.config import (
     read_config,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import Credential, Row, is_secret_key
+from keydeck.engine.credential import Credential, Row, VanishedRow, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
@@ -31,6 +31,7 @@ from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.known import groups, known_rows
+from keydeck.engine.ledger import Vanished
 from keydeck.engine.providers import canonical, names_of
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
@@ -120,6 +121,7 @@ class HomeSnapshot:
         return next((pool for pool in self.pools if pool.provider == provider), None)
 
 
+HERMES_KEEPS_DEAD_S: Final = 86400.0
 NO_POOLS: Final[Mapping[str, tuple[Row, ...]]] = MappingProxyType({})
 
 
@@ -186,12 +188,15 @@ class HomeReader:
         )
         offers = discover(scene)
         lists = _overlaid(scene, _with_inherited(stored, root), offers)
+        vanished = self._vanished(lists)
         pools = tuple(
             PoolSnapshot(
-                provider, _strategy(config, provider, rows), self._known(provider, rows, config.cooldown)
+                provider,
+                _strategy(config, provider, rows),
+                (*self._known(provider, rows, config.cooldown), *vanished.get(provider, ())),
             )
-            for provider, rows in lists.items()
-            if rows
+            for provider, rows in {**dict.fromkeys(vanished, ()), **lists}.items()
+            if rows or provider in vanished
         )
         scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
         if not scrubber.knows_what(self.scrubber):  # most changes leave all secrets as they are
@@ -274,6 +279,17 @@ class HomeReader:
     def _known(self, provider: str, rows: tuple[Row, ...], policy: Policy) -> tuple[Row, ...]:
         return known_rows(provider, rows, self.store_of(rows).facts, policy)
 
+    def _vanished(self, lists: Mapping[str, tuple[Row, ...]]) -> dict[str, list[VanishedRow]]:
+        """Return what the operator still has to be told of, by provider."""
+        found: dict[str, list[VanishedRow]] = {}
+        for store in self.stores:
+            for row_id, gone in store.vanished().items():
+                rows = lists.get(gone.provider, ())
+                if self.store_of(rows) is store and all(row.id != row_id for row in rows):
+                    row = _vanished_row(row_id, gone, inherited=store is self._root)
+                    found.setdefault(gone.provider, []).append(row)
+        return found
+
     @property
     def stores(self) -> tuple[Store, ...]:
         """The home's own store, and the root's where rows may show through from it."""
@@ -288,6 +304,22 @@ class HomeReader:
         self.store.close()
         if self._root:
             self._root.close()
+
+
+def _vanished_row(row_id: str, gone: Vanished, *, inherited: bool) -> VanishedRow:
+    since, why = gone.status.at, "removed by another program"
+    # hermes drops a dead key that was typed in when it has been dead for a day (hermes-pool 5.4).
+    if since is not None and gone.at - since > HERMES_KEEPS_DEAD_S:
+        why = "removed by hermes after 24 h"
+    return VanishedRow(
+        id=row_id,
+        provider=gone.provider,
+        label=gone.label,
+        reason=f"{why}, log in again",
+        inherited=inherited,
+        status=gone.status,
+        vanished_at=gone.at,
+    )
 
 
 def _overlaid(

@@ -19,7 +19,7 @@ from keydeck.engine.clock_watch import ClockWatch
 from keydeck.engine.events import START, Adopted, Event, Outside, Position, Seen, Signature
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
-from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, met, overruled
+from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, Vanished, met, miss, overruled
 from keydeck.engine.left import read_left
 from keydeck.engine.memory import Memory
 from keydeck.engine.raw_rows import raw_rows, seen_of
@@ -171,6 +171,13 @@ class Standing:
     def untold(self) -> tuple[Outside, ...]:
         """Return what other programs did in the file as it was read, as far as no journal tells it."""
         return tuple(event for events in self._outside.values() for event in events)
+
+    def vanished(self) -> dict[str, Vanished]:
+        """Return the rows that needed a login when another program removed them, by id."""
+        found = {} if self._met_afresh else dict(self.books.ledger.vanished)
+        for event in self.untold():
+            miss(found, event, self._clock())
+        return found
 
     def hidden(self) -> frozenset[str]:
         """Return the ids of rows that are in the file and were removed."""

@@ -21,7 +21,7 @@ from keydeck.engine.cooldown import (
     standing,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row
+from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row, VanishedRow
 from keydeck.engine.events import START, Status
 from keydeck.engine.tokens import token_expires_at
 
@@ -148,6 +148,8 @@ class PoolState:
 
 def row_state(row: Row, now: float) -> RowState:
     """Return the state of one row at `now` (epoch seconds)."""
+    if isinstance(row, VanishedRow):
+        return RowState(row, Health(HealthKind.NEEDS_LOGIN, since=row.status.at, why=row.reason))
     if isinstance(row, BadRow):
         return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
     ends = token_expires_at(row)

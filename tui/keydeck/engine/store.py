@@ -22,7 +22,7 @@ from keydeck.engine.credential import Credential, Row
 from keydeck.engine.events import Event, Outside, Position, Record
 from keydeck.engine.follower import Follower
 from keydeck.engine.home import Home
-from keydeck.engine.ledger import Facts
+from keydeck.engine.ledger import Facts, Vanished
 from keydeck.engine.totals import Totals
 from keydeck.engine.trouble import Trouble
 
@@ -129,6 +129,9 @@ class Store(Protocol):
 
     def facts(self, row_id: str) -> Facts | None:
         """Return what is known of a row: counts, bench, the operator's label and place. None: as the row says."""
+
+    def vanished(self) -> Mapping[str, Vanished]:
+        """Return the rows that needed a login when another program removed them, by id, until they are dismissed."""
 
     def position(self) -> Position:
         """Return up to where events are known: what a grant is dated by."""

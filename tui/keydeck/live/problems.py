@@ -14,7 +14,7 @@ from typing import Final
 from keydeck.engine.credential import Credential
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import HealthKind, PoolState, RowState, free_at
 
 TOKEN_WARNING_S: Final = 600.0
 """A token that nobody can renew is worth a line when it ends sooner than this."""
@@ -28,6 +28,8 @@ class ProblemKind(StrEnum):
     NOTHING_SERVES = "nothing_serves"
     STORE = "store"
     POOL_OUT = "pool_out"
+    ALL_PAUSED = "all_paused"
+    """No key of the pool is ready, and somebody wanted that."""
     TOGETHER = "together"
     BAD_POOL = "bad_pool"
     NEEDS_LOGIN = "needs_login"
@@ -115,6 +117,10 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
         yield Problem(rank=3, kind=ProblemKind.RENEWING, provider=state.provider, other=serves)
         return
     back_at, code = _back_at(state), _shared_code(state)
+    if state.count(HealthKind.PAUSED) == len(state.rows):
+        kind = ProblemKind.ALL_PAUSED
+        yield Problem(rank=2, kind=kind, provider=state.provider, until=back_at, other=serves)
+        return
     yield Problem(
         rank=2, kind=ProblemKind.POOL_OUT, provider=state.provider, until=back_at, code=code, other=serves
     )
@@ -124,7 +130,7 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
 
 
 def _back_at(state: PoolState) -> float | None:
-    ends = (row.health.until for row in state.rows)
+    ends = map(free_at, state.rows)
     return min((end for end in ends if end is not None and math.isfinite(end)), default=None)
 
 

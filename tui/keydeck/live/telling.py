@@ -74,17 +74,22 @@ class Teller:
             yield from rule(told)
 
     def ended(self, until: float) -> Iterator[Change]:
-        """Yield the benches that the clock ended by then."""
-        for end, row_id, strike in self.memory.ended(until):
-            yield Change(
-                at=end,
-                provider=self.memory.provider_of(row_id),
-                row_id=row_id,
-                label=self.memory.label_of(row_id),
-                kind=ChangeKind.READY,
-                code=_code(strike.failure.code),
-                detail=Return.COOLDOWN_OVER,
+        """Yield the benches and pauses that the clock ended by then."""
+        found = [
+            self._by_clock(
+                end, row_id, ChangeKind.READY, detail=Return.COOLDOWN_OVER, code=_code(strike.failure.code)
             )
+            for end, row_id, strike in self.memory.ended(until)
+        ]
+        found += [
+            self._by_clock(end, row_id, ChangeKind.RESUMED, detail=Return.PAUSE_OVER)
+            for end, row_id in self.memory.pauses_ended(until)
+        ]
+        yield from sorted(found, key=lambda change: change.at)
+
+    def _by_clock(self, at: float, row_id: str, kind: ChangeKind, **more: Any) -> Change:
+        provider, label = self.memory.provider_of(row_id), self.memory.label_of(row_id)
+        return Change(at=at, provider=provider, row_id=row_id, label=label, kind=kind, **more)
 
     def _was_reset(self, told: _Told) -> Iterator[Change]:
         # Rows with the same secret are told one by one, each with the others.
@@ -279,7 +284,7 @@ def _outside(told: _Told) -> Iterator[Change]:
         yield told.change(ChangeKind.HEALED, row_id, detail=what.removeprefix("lost "))
     elif what in _OUTSIDE:
         yield told.change(_OUTSIDE[what], row_id, label=label)
-    elif what not in ("ended", "used"):  # the clock and the counts tell these
+    elif what not in ("ended", "used", "reminded"):  # the clock and the counts tell these
         yield told.change(ChangeKind.OUTSIDE, row_id, label=label, detail=what)
 
 

@@ -315,6 +315,10 @@ def _by_whom(said: str, change: Change) -> str:
     return f"{_OUTSIDE}: {said}" if change.is_outside else said
 
 
+def _resumed(change: Change, _now: float, context: Context) -> str:
+    return _detail(change, context) or change.kind.value
+
+
 def _plain(change: Change, _now: float, _context: Context) -> str:
     return change.kind.value
 
@@ -334,7 +338,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.STRATEGY: _strategy,
     ChangeKind.RESET: _plain,
     ChangeKind.RESET_UNDONE: _reset_undone,
-    ChangeKind.RESUMED: _plain,
+    ChangeKind.RESUMED: _resumed,
     ChangeKind.MOVED: _moved,
     ChangeKind.ADOPTED: _adopted,
     ChangeKind.HEALED: _healed,

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.present.frame import framed
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
-from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, said_text, why_text
+from keydeck.present.rows import (
+    Context,
+    KeyRow,
+    label_text,
+    pause_text,
+    row_glyph,
+    row_role,
+    said_text,
+    why_text,
+)
 from keydeck.present.spans import Line, Role, Span, fit_line
 from keydeck.present.text import clock_time, duration
 
@@ -107,7 +116,8 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
             return f"ready; the next request goes to any of {len(state.usable)}"
         return "ready; waits for its turn"
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
-    return f"{row.word}{since}"
+    word = pause_text(health.until, now) if health.kind is HealthKind.PAUSED else row.word
+    return f"{word}{since}"
 
 
 def _facts(row: KeyRow, now: float) -> str:
@@ -129,11 +139,15 @@ def advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
         return "act on it with --profile default" if not found.health.is_usable else ""
     if kind is HealthKind.COOLING:
         return _before_a_reset(row)
+    if isinstance(row, VanishedRow):
+        return "log in again or press a for a new key; d takes this line away"
     if kind is HealthKind.NEEDS_LOGIN:
         if isinstance(row, Credential) and row.auth_type == "api_key":
             return "press a for a new key, then d on this one; waiting does not help"
         name = label_text(pool.provider, context.scrubber)
         return f"log in again: hermes auth add {name}; waiting does not help"
+    if kind is HealthKind.PAUSED:
+        return "space lets it work again"
     if kind is HealthKind.BAD_ROW:
         return "mend this row in auth.json by hand; the others are not affected"
     if kind is HealthKind.NO_SECRET:

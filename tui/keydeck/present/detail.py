@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.cooldown import Evidence
-from keydeck.engine.credential import Credential, is_owned
+from keydeck.engine.credential import Credential, VanishedRow, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import HealthKind, PoolState, RowState, row_state
 from keydeck.present.card import advice
 from keydeck.present.panes import since_text
 from keydeck.present.rows import (
@@ -37,7 +38,8 @@ def identity(
     """Return what a key is and, where `sent` is known, how much it was used in the last hour."""
     row = found.row
     if not isinstance(row, Credential):
-        return [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+        facts = [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+        return [*facts, *_vanished(row, context)] if isinstance(row, VanishedRow) else facts
     place = [item.id for item in pool.rows].index(row.id) + 1
     kind = "API key" if row.auth_type == "api_key" else f"{label_text(row.auth_type, context.scrubber)} login"
     source = row.source.partition(":")[0] if context.masked else row.source
@@ -62,6 +64,14 @@ def identity(
     if row.inherited:
         facts.append(("profile", _plain("the root profile's; acts need --profile default")))
     return facts
+
+
+def _vanished(row: VanishedRow, context: Context) -> list[Fact]:
+    """Return why a key needed a login that is in no file any more."""
+    status = row.status
+    said = "" if context.masked else said_text(status.message or status.reason or "", context.scrubber)
+    why = " ".join(part for part in (str(status.code or ""), said) if part)
+    return [("rejected", _plain(why))] if why else []
 
 
 def _key_text(row: Credential) -> str:
@@ -115,15 +125,33 @@ def situation(
         facts.append(("since", _plain(since_text(health.since, now))))
     if health.until is not None:
         left = f"{clock_time(health.until, now)}, in {duration(health.until - now)}"
-        facts.append(("free again", _plain(left)))
+        is_cooling = health.kind is HealthKind.COOLING
+        facts.append(("free again" if is_cooling else "until", _plain(left)))
+    if health.kind is HealthKind.COOLING and health.until is not None:
         facts.append(("", tuple(status_cell(row, now, 34, context.glyphs))))
         facts.append(("evidence", _plain(_evidence(found))))
+    facts += _under_a_pause(found, now, context)
     facts.append(("selection", _plain(_selection(pool, state, found))))
     if found.token_expires_at is not None:
         facts.append(("token", _plain(_token(found.token_expires_at, now))))
     if said := advice(pool, found, context):
         facts.append(("do", (Span(said, Role.ACCENT),)))
     return facts
+
+
+def _under_a_pause(found: RowState, now: float, context: Context) -> list[Fact]:
+    """Return what would keep a paused key out besides."""
+    row = found.row
+    if found.health.kind is not HealthKind.PAUSED or not isinstance(row, Credential):
+        return []
+    beneath = row_state(replace(row, paused=None), now)
+    health, why = beneath.health, why_text(beneath, context)
+    if health.is_usable:
+        return []
+    said = health.kind.value.replace("_", " ")
+    if health.until is not None:
+        said += f" until {clock_time(health.until, now)}"
+    return [("under it", _plain(f"{said}: {why}" if why else said))]
 
 
 def _evidence(found: RowState) -> str:

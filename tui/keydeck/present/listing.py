@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from keydeck.engine.credential import Credential
+from keydeck.engine.credential import Credential, VanishedRow
 from keydeck.engine.discovery import pool_name
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
@@ -63,6 +63,7 @@ def _credential(
     snapshot: HomeSnapshot, state: RowState, following: str | None, twins: Mapping[str, str]
 ) -> dict[str, Any]:
     row, health = state.row, state.health
+    vanished = row if isinstance(row, VanishedRow) else None
     scrub, scrub_name = snapshot.scrubber.scrub, snapshot.scrubber.scrub_known
     if not isinstance(row, Credential):
         row = Credential(
@@ -72,6 +73,8 @@ def _credential(
             auth_type="",
             source="",
             inherited=row.inherited,
+            last_error_code=vanished.status.code if vanished else None,
+            last_error_message=vanished.status.message or vanished.status.reason if vanished else None,
         )
     return {
         "id": _told(row.id, scrub_name),
@@ -98,6 +101,7 @@ def _credential(
         "duplicate_of": _told(twins.get(row.id), scrub_name),
         "next_pick": row.id == following,
         "fingerprint": _told(row.fingerprint, scrub_name),
+        **({"vanished_at": vanished.vanished_at} if vanished else {}),
     }
 
 

@@ -105,7 +105,17 @@ def key_row(
     if not isinstance(row, Credential):
         why = said_text(health.why or "", context.scrubber)
         shown_id = label_text(row.id, context.scrubber)
-        return KeyRow(row.id, health.kind, name, "", "", "", why, "", is_next=False, shown_id=shown_id)
+        return KeyRow(
+            row.id,
+            health.kind,
+            name,
+            *("", "", ""),
+            why,
+            "",
+            is_next=False,
+            since=health.since,
+            shown_id=shown_id,
+        )
     return KeyRow(
         id=row.id,
         kind=health.kind,
@@ -405,8 +415,16 @@ def status_cell(row: KeyRow, now: float, cells: int, glyphs: Glyphs, *, times: s
     if row.kind is HealthKind.READY and _token_warns(row, now):
         word = f"ready {glyphs.dot} token ends"
     if row.kind is HealthKind.PAUSED and row.until is not None:
-        word = f"paused until {clock_time(row.until, now)}"
+        word = pause_text(row.until, now)
     return [cell(word, cells, row_role(row, now), glyphs.ellipsis)]
+
+
+def pause_text(until: float | None, now: float) -> str:
+    """Return a pause in words, its end to the minute."""
+    if until is None:
+        return "paused"
+    end = clock_time(until, now)
+    return f"paused until {end[: -len(':00')] if end.count(':') > 1 else end}"
 
 
 _TIME_CELLS, _CODE_CELLS, _BAR_BEST = 8, 4, 12
