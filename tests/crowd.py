@@ -285,3 +285,31 @@ def lease_alone_by_many(home: Path, workers: int, times: int) -> list[tuple[int,
     """Let processes hold the only row in turn."""
     with get_context("spawn").Pool(workers) as pool:
         return pool.starmap(lease_alone, [(home, times)] * workers)
+
+
+# --- who tries a row that has just cooled ------------------------------------------------------------------
+
+
+def pick_one(home: Path, start: Barrier, taken: Queue[str | None]) -> None:
+    """Be a process that selects once, at the same instant as others."""
+    with load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        start.wait(60)
+        row = pool.select()
+        taken.put(row.id if row else None)
+
+
+def probe_of_many(home: Path, workers: int) -> list[str]:
+    """Let processes select at once, just after the cooldown of a row has ended; return what they got."""
+    context = get_context("spawn")
+    start, taken = context.Barrier(workers + 1), context.Queue()
+    crowd = [context.Process(target=pick_one, args=(home, start, taken)) for _ in range(workers)]
+    for process in crowd:
+        process.start()
+    with load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        ended = {"reset_at": time.time() + 0.001}
+        pool.report_failure(status_code=429, credential_id="aaa001", error_context=ended)
+    start.wait(60)
+    found = [taken.get(timeout=60) or "" for _ in crowd]
+    for process in crowd:
+        process.join(60)
+    return found

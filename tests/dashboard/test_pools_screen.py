@@ -79,15 +79,16 @@ async def test_a_pool_with_nothing_ready_says_when_and_what_instead(home: Path) 
 
 
 async def test_the_clock_alone_moves_countdowns_and_ends_them(home: Path) -> None:
-    """Without any file event the time left shrinks, and at its end the row is ready (FS-62, FS-05)."""
+    """Without any file event the time left shrinks, at its end the row is tried, a minute later ready (FS-62, FS-05)."""
     write_store(home, {"openrouter": [a_key("aaa001", "one", **benched(429, until=NOW + 90))]})
     async with running(home, (80, 24)) as ui:
         assert "1m30s 429" in ui.line("◐ one")
         await ui.tick(30)
         assert "1m00s 429" in ui.line("◐ one")
         await ui.tick(60)
+        ui.sees("1/1 ready", "1 ready", "◔ one", "◔ probing; one request tries it")
+        await ui.tick(60)
         assert "ready" in ui.line("● one")
-        ui.sees("1/1 ready", "1 ready")
 
 
 async def test_a_token_about_to_end_turns_into_a_warning_by_the_clock(home: Path) -> None:

@@ -306,6 +306,28 @@ def test_a_forked_child_does_not_give_its_parents_leases_back(three: Path) -> No
     assert flying(three) == {"aaa001": 1}
 
 
+def test_two_who_begin_the_journal_at_once_begin_the_same_one(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should another have begun it since we looked, we go on in his: else both would hold the same row."""
+    pool, other = a_pool(three), a_pool(three)
+    books = pool._store._books  # type: ignore[attr-defined]
+    looked = books._join
+    begun: list[str | None] = []
+
+    def look() -> bool:
+        found: bool = looked()
+        if not begun:
+            begun.append(holder(other))
+        return found
+
+    monkeypatch.setattr(books, "_join", look)
+    assert holder(pool) == "bbb002"
+    assert begun == ["aaa001"]
+    assert [path.name for path in (three / "keydeck").glob("journal-*")] == ["journal-000001.jsonl"]
+    assert flying(three) == {"aaa001": 1, "bbb002": 1}
+
+
 # --- processes ---------------------------------------------------------------------------------------------
 
 

@@ -58,14 +58,15 @@ def pool_of(raws: Sequence[Any], now: float = NOW) -> PoolState:
 def test_how_long_a_bench_lasts_without_a_time_from_the_provider(code: int | None, wait_s: int) -> None:
     """401 benches for five minutes, everything else for an hour (hermes-pool 5.1)."""
     assert kind_of(a_key(**benched(code, ago=wait_s - 1))) is HealthKind.COOLING
-    assert kind_of(a_key(**benched(code, ago=wait_s + 1))) is HealthKind.READY
-    assert kind_of(a_key(**benched(code, ago=wait_s))) is HealthKind.READY
+    assert kind_of(a_key(**benched(code, ago=wait_s))) is HealthKind.PROBING
+    assert kind_of(a_key(**benched(code, ago=wait_s + 59))) is HealthKind.PROBING
+    assert kind_of(a_key(**benched(code, ago=wait_s + 60))) is HealthKind.READY
 
 
 def test_the_providers_own_time_wins() -> None:
     """A reset time in the row decides, later or earlier than the table's."""
     assert kind_of(a_key(**benched(429, ago=60, until=NOW + 1))) is HealthKind.COOLING
-    assert kind_of(a_key(**benched(429, ago=60, until=NOW - 1))) is HealthKind.READY
+    assert kind_of(a_key(**benched(429, ago=60, until=NOW - 1))) is HealthKind.PROBING
     assert state_of(a_key(**benched(429, ago=5000, until=NOW + 9000))).health.until == NOW + 9000
 
 

@@ -45,10 +45,10 @@ class TestFS05ExpiryNeedsNoRestart:
         write_store(home, {"openrouter": [a_key("aaa001", **benched(429, ago=60, until=NOW + 60))]})
         (cooling,) = drawn(home, NOW + 59.5)
         assert "1s 429" in cooling
-        for later in (60, 60 + 20 * 60, 10**9):
+        for later, sign, word in ((60, "◔", "probing"), (60 + 20 * 60, "●", "ready"), (10**9, "●", "ready")):
             (line,) = drawn(home, NOW + later)
-            assert "● key-aaa001" in line
-            assert " ready " in line
+            assert f"{sign} key-aaa001" in line
+            assert f" {word} " in line
             assert "429" not in line
             assert "0s" not in line
 

@@ -128,9 +128,11 @@ class TestFS62ClockDrivesTheCountdown:
             await ui.tick(59.5)
             assert "1s 429" in ui.row("◐ one")
             await ui.tick(0.5)
-            assert "ready" in ui.row("● one")
+            assert "probing" in ui.row("◔ one")
             ui.sees("openrouter  1/1 ready")
             assert " 1 ready" in ui.lines[0]
+            await ui.tick(60)
+            assert "ready" in ui.row("● one")
         assert tree(home) == before
 
     async def test_fs_62_late_and_skipped_beats_cannot_make_it_wrong(self, home: Path) -> None:

@@ -29,6 +29,7 @@ from keydeck.engine.pool_config import (
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import Health, HealthKind, PoolState, RowState
+from keydeck.engine.waiting import WaitKind, WaitState
 
 __all__ = [
     "BadRow",
@@ -58,6 +59,8 @@ __all__ = [
     "StoreUnreadable",
     "Surroundings",
     "TargetError",
+    "WaitKind",
+    "WaitState",
     "get_custom_provider_pool_key",
     "get_pool_strategy",
     "list_custom_pool_providers",

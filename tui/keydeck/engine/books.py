@@ -247,7 +247,7 @@ class Books:
             record = self._queue[0]
             try:
                 if not self.journal.is_open and not self._join():
-                    self.begin_segment()
+                    self._begin_first()
                 self.journal.write(record)
             except OSError as error:
                 self.trouble = error
@@ -288,7 +288,7 @@ class Books:
         """Make sure that there is a journal, and an id of the store, before anything refers to them."""
         try:
             if not self.journal.is_open and not self._join():
-                self.begin_segment()
+                self._begin_first()
                 self.catch_up()
             if self.ledger.store is None:  # its maker has not written the header yet: the first one counts
                 self.journal.write(header(os.urandom(8).hex(), self.writer, self._clock(), READER))
@@ -312,13 +312,17 @@ class Books:
         """Push what was told to the device."""
         self.journal.sync()
 
-    def begin_segment(self) -> None:
-        """Begin a segment with a number that was never used.
+    def _begin_first(self) -> None:
+        """Begin the segment that follows what is known, or go to it: somebody may have begun it a moment ago."""
+        self.begin_segment(self.ledger.position[0] + 1)
+
+    def begin_segment(self, number: int | None = None) -> None:
+        """Begin a segment, with a number that was never used unless one is named.
 
         Raises:
             OSError: it cannot be made.
         """
-        number = max([self.ledger.position[0], *self.journal.segments()]) + 1
+        number = number or max([self.ledger.position[0], *self.journal.segments()]) + 1
         store = self.ledger.store or os.urandom(8).hex()
         self.journal.begin(number, header(store, self.writer, self._clock(), self.ledger.min_reader))
 

@@ -5,11 +5,14 @@ No end is stored: a claim says when it began and how long it may last, so that w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from keydeck.engine.events import Leased, Position, Probed, Released
+
+if TYPE_CHECKING:
+    from keydeck.engine.cooldown import Strike
 
 PROBE_S: Final = 60.0
 """So long after a cooldown, or after the request that tries the row again, silence counts as a success."""
@@ -66,11 +69,21 @@ def released(leases: Leases, event: Released) -> Leases:
     return left or NO_LEASES
 
 
-def probed(probe: Probe | None, failed_at: Position, event: Probed, at: float, place: Position) -> Probe:
-    """Take the claim on a probe of a row that failed last at a place, unless another one waits for its answer."""
-    if probe and probe.place > failed_at and probe.is_live(at):
+def probed(
+    probe: Probe | None, strikes: Sequence[Strike], event: Probed, at: float, place: Position
+) -> Probe:
+    """Take the claim on a probe, unless another one waits for its answer."""
+    if probe and probe.is_live(at) and not is_answered(probe, strikes):
         return probe
     return Probe(event.by, at, place)
+
+
+def is_answered(probe: Probe, strikes: Sequence[Strike]) -> bool:
+    """Tell whether the row failed since; what another program wrote down is known by its time alone."""
+    return any(
+        strike.failure.at > probe.at if strike.failure.is_filed else strike.place > probe.place
+        for strike in strikes
+    )
 
 
 def in_flight(leases: Leases, now: float) -> int:

@@ -18,7 +18,7 @@ from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint
 
 if TYPE_CHECKING:
-    from keydeck.engine.claims import Lease
+    from keydeck.engine.claims import Lease, Probe
     from keydeck.engine.cooldown import Standing
     from keydeck.engine.events import Status
 
@@ -199,6 +199,8 @@ class Credential:
     """How it stands by all that is known; None: only its own status fields tell."""
     limits: Mapping[str, Standing] = field(default_factory=dict)
     """Model → how it stands for requests with it, where that is worse than for others."""
+    probe: Probe | None = None
+    """The last request that tried it again after a cooldown, if no answer to it is known."""
     leases: Mapping[str, Lease] = field(default_factory=dict)
     """Who has it for work in flight; which of them still count is for the clock to say."""
 

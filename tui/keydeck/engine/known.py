@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from keydeck.engine.claims import Probe, is_answered
 from keydeck.engine.cooldown import (
     Benches,
     Standing,
@@ -57,13 +58,14 @@ def as_known(
     told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
     benches = facts.benches
     if not benches.strikes:
-        told["standing"], told["limits"] = None, {}
+        told["standing"], told["limits"], told["probe"] = None, {}, None
         if row.last_status in _OUT:
             told.update(zip(STATUS_FIELDS, _CLEAN, strict=True))
     else:
         benches = _of_present_secret(row, benches)
         held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
         told["standing"], told["limits"] = held, _limits(row, benches, policy, is_sole=is_sole)
+        told["probe"] = _unanswered(facts)
         told.update(zip(STATUS_FIELDS, status_of(held), strict=True))
     if facts.label is not None:
         told["label"] = facts.label
@@ -73,6 +75,11 @@ def as_known(
         told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
     return with_changes(row, changed) if changed else row
+
+
+def _unanswered(facts: Facts) -> Probe | None:
+    probe = facts.probe
+    return probe if probe and not is_answered(probe, facts.benches.strikes) else None
 
 
 def _as_filed(row: Credential, policy: Policy) -> Credential:

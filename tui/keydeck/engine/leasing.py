@@ -10,6 +10,7 @@ from keydeck.engine.claims import in_flight
 from keydeck.engine.credential import Credential
 from keydeck.engine.events import Leased, Released
 from keydeck.engine.picking import Picking
+from keydeck.engine.probing import Probing
 from keydeck.engine.roster import Roster
 
 # A try is lost to somebody who was faster; after so many the row need not be the one with the fewest leases.
@@ -22,14 +23,16 @@ class Terms(NamedTuple):
     ttl_s: float | None = None
     at_most: int | None = None
     session: str | None = None
+    model: str | None = None
 
 
 class Leasing:
     """Claims rows and gives them back. Whoever uses it holds the pool's own lock."""
 
-    def __init__(self, roster: Roster, picking: Picking) -> None:
+    def __init__(self, roster: Roster, picking: Picking, probing: Probing) -> None:
         self._roster = roster
         self._picking = picking
+        self._probing = probing
         self._held: dict[str, tuple[str, ...]] = {}
         """Lease → the rows it is on."""
 
@@ -47,7 +50,10 @@ class Leasing:
             is_free_choice = place is not None or tries == _TRIES
             name = os.urandom(8).hex()
             if self._claim(name, chosen, terms, self._at_most(terms) if is_free_choice else load + 1):
-                return name, chosen
+                if place is not None or self._probing.may_go(chosen):
+                    return name, chosen
+                self.give_back(name)
+                continue
             if is_free_choice:
                 return None
         return None
@@ -105,13 +111,21 @@ class Leasing:
     def _chosen(self, terms: Terms) -> tuple[int | None, int]:
         """Return the place to claim, and how many leases its row has."""
         ready, now, at_most = self._roster.ready, self._roster.clock(), self._at_most(terms)
-        loads = {place: in_flight(ready.rows[place].leases, now) for place in ready.usable}
-        free = [place for place, load in loads.items() if at_most is None or load < at_most]
-        if terms.session is None or self._roster.strategy != "sticky":
-            least = min((loads[place] for place in free), default=0)
-            free = [place for place in free if loads[place] == least]
-        place = self._picking.pick(terms.session, ready.among(free) if len(free) < len(loads) else None)
-        return place, 0 if place is None else loads[place]
+        if terms.model is not None:
+            ready = ready.for_model(terms.model, self._roster.ticks())
+        usable, places = ready.usable, (place for place in ready.leased if ready.is_usable(place))
+        loads = {place: load for place in places if (load := in_flight(ready.rows[place].leases, now))}
+        most = 0 if len(loads) < len(usable) else min(loads.values(), default=0)
+        if terms.session is not None and self._roster.strategy == "sticky":
+            most = max(loads.values(), default=0)  # its own row is worth more than a free one
+        if at_most is not None:
+            most = min(most, at_most - 1)
+        full = {place for place, load in loads.items() if load > most}
+        if most < 0 or len(full) == len(usable):
+            return None, 0
+        free = ready.among([place for place in usable if place not in full]) if full else ready
+        place = self._picking.pick(terms.session, free)
+        return place, 0 if place is None else loads.get(place, 0)
 
 
 class RowLease:

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 from keydeck.engine.claims import NO_LEASES, Leases, Probe, leased, probed, released
 from keydeck.engine.cooldown import (
     FREE,
-    NEVER,
     Benches,
     Failure,
     Strike,
@@ -320,9 +319,7 @@ def _probed(ledger: Ledger, event: Probed, at: float, place: Position) -> Iterab
 
 
 def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Facts:
-    strikes = facts.benches.strikes
-    failed_at = strikes[-1].place if strikes else NEVER
-    return facts._replace(probe=probed(facts.probe, failed_at, event, at, place))
+    return facts._replace(probe=probed(facts.probe, facts.benches.strikes, event, at, place))
 
 
 def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterable[str]:
@@ -367,7 +364,8 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
 def met(facts: Facts, seen: Seen, place: Position) -> Facts:
     """Return the facts of a row that auth.json had before anybody told of it here."""
     facts = facts._replace(used=facts.used + seen.used, label=seen.label, priority=seen.priority)
-    is_newer = (seen.status.at or 0.0) >= facts.told_at
+    # What a success or a reset has ended by its time is not new, even where it was told before the row was met.
+    is_newer = not facts.told_at or (seen.status.at or 0.0) > facts.told_at
     return _accepted(facts, seen.status, place) if is_newer else facts
 
 

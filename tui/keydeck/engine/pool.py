@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.cooldown_policy import Rotates
@@ -24,16 +24,21 @@ from keydeck.engine.grants import Grant, Grants
 from keydeck.engine.home import Surroundings, locate_home
 from keydeck.engine.leasing import Leasing, RowLease, Terms
 from keydeck.engine.picking import Picking
+from keydeck.engine.probing import Probing
 from keydeck.engine.providers import canonical
+from keydeck.engine.ready import Ready
 from keydeck.engine.reports import Report, Reports
 from keydeck.engine.roster import Roster
 from keydeck.engine.snapshot import HomeReader
 from keydeck.engine.store import Store
 from keydeck.engine.verdict import Verdict
-from keydeck.engine.waiting import pauses
+from keydeck.engine.waiting import NOT_CONFIGURED, WaitKind, WaitState, pauses, soonest_back
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
+
+# Each try is lost to somebody who probes the row by then: so many rows at once have just cooled at most.
+_TRIES: Final = 64
 
 
 class CredentialPool:
@@ -50,7 +55,8 @@ class CredentialPool:
         self._picking = Picking(self._roster)
         self._grants = Grants()
         self._reports = Reports(self._roster)
-        self._leasing = Leasing(self._roster, self._picking)
+        self._probing = Probing(self._roster)
+        self._leasing = Leasing(self._roster, self._picking, self._probing)
         # Offered rows that were used: they are stored with the next checkpoint.
         self._adopted: set[str] = set()
         follow_forks(self)
@@ -82,6 +88,7 @@ class CredentialPool:
         """Let go of locks that may be held for ever in the child, and of leases, which are the parent's."""
         self._guard = threading.RLock()
         self._leasing.forget()
+        self._probing.forget()
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -106,7 +113,19 @@ class CredentialPool:
         """Tell whether a request could be sent now. Changes nothing."""
         with self._guard:
             self._roster.catch_up()
-            return bool(self._roster.ready.usable)
+            return bool(self._roster.ready.usable) or self._own_probe() is not None
+
+    def wait_state(self) -> WaitState:
+        """Tell whether there is nothing to select from, a row to select, or which row is back first, and when."""
+        with self._guard:
+            self._roster.catch_up()
+            ready = self._roster.ready
+            if not ready.rows:
+                return NOT_CONFIGURED
+            place = ready.usable[0] if ready.usable else self._own_probe()
+            if place is not None:
+                return WaitState(WaitKind.READY, ready.rows[place].id)
+            return soonest_back(ready, self._roster.clock(), self._roster.ticks())
 
     def current(self) -> Credential | None:
         """Return the row selected last, if it is still there."""
@@ -144,11 +163,7 @@ class CredentialPool:
     ) -> Credential | None:
         with self._guard:
             self._roster.catch_up()
-            tried = self._reports.requests.tried(request_id) if request_id else ()
-            among = self._roster.without(tried) if tried else None
-            if model is not None:
-                among = (among or self._roster.ready).for_model(model, self._roster.ticks())
-            place = self._picking.pick(session, among)
+            place = self._place(session, model, request_id)
             if place is None:
                 self._grants.drop()
                 return None
@@ -156,6 +171,31 @@ class CredentialPool:
             if self._picking.begins_round:
                 self._store.flush()  # told at once, so that whoever begins next to us begins at the next row
             return row
+
+    def _place(self, session: str | None, model: str | None, request_id: str | None) -> int | None:
+        """Return the place of the row that comes next; None if there is none now."""
+        tried = self._reports.requests.tried(request_id) if request_id else ()
+        for _ in range(_TRIES):
+            place = self._picking.pick(session, self._among(model, tried))
+            if place is None:
+                break
+            if self._probing.may_go(place):
+                return place
+            self._roster.catch_up()  # somebody else was faster, and has it to himself for now
+        own = self._own_probe()
+        return own if own is not None and self._roster.ready.rows[own].id not in tried else None
+
+    def _among(self, model: str | None, tried: Collection[str]) -> Ready | None:
+        """Return the rows with those usable that the request may go to; None for all that are."""
+        among = self._roster.without(tried) if tried else None
+        return (
+            among if model is None else (among or self._roster.ready).for_model(model, self._roster.ticks())
+        )
+
+    def _own_probe(self) -> int | None:
+        """Return the place of the row that this thread or task tries again, if it does."""
+        own = self._grants.own()
+        return self._probing.goes_on(own.credential_id) if own else None
 
     def _select_within(self, seconds: float, session: str | None, model: str | None) -> Credential | None:
         for _ in pauses(seconds, self._roster.ticks, self._sleep):
@@ -313,7 +353,7 @@ class CredentialPool:
             at_most: so many leases a row at once, in all processes; else as config.yaml says, or any number.
             wait: as in `select`.
         """
-        held = self._lease_within(Terms(ttl_s, at_most, session), wait)
+        held = self._lease_within(Terms(ttl_s, at_most, session, model), wait)
         try:
             yield held
         finally:

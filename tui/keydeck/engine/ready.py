@@ -43,6 +43,10 @@ class Ready:
         self.place_of = {row.id: place for place, row in enumerate(rows)}
         self.usable: list[int] = []
         """Places of the usable rows, in order."""
+        self.probing: set[int] = set()
+        """Places of the rows that have just cooled: one request at a time tries them."""
+        self.leased: set[int] = set()
+        """Places of the rows that somebody has, or had, for work in flight."""
         self.waits: Waits = dict(waits or {})
         self._first_of = {place: group[0] for group in groups for place in group}
         self._used = [row.request_count for row in rows]
@@ -84,6 +88,16 @@ class Ready:
     def has_turns(self, ticks: float) -> bool:
         """Tell whether `turn` would do something."""
         return bool(self._turns) and self._turns[0][0] <= ticks
+
+    def back(self, now: float, ticks: float) -> list[tuple[float, int, HealthKind]]:
+        """Return when the clock gives each row another state that is out now, its place, and why it is out."""
+        self._turns = []  # judged anew, each has one turn, and no outdated one
+        states = [self._state(place, now, ticks) for place in range(len(self.rows))]
+        return [
+            (now + (due - ticks), place, states[place].health.kind)
+            for due, place in self._turns
+            if not states[place].health.is_usable
+        ]
 
     def least_used(self) -> int:
         """Return the place of the usable row with the fewest requests, the first among equals."""
@@ -135,7 +149,16 @@ class Ready:
             del self.usable[bisect.bisect_left(self.usable, place)]
 
     def _state(self, place: int, now: float, ticks: float) -> RowState:
-        """Return a row's state, and note when the clock will give it another."""
+        """Return a row's state, and note what is particular about it, and when the clock will give it another."""
+        state = self._judged(place, now, ticks)
+        for places, holds in (
+            (self.probing, state.health.kind is HealthKind.PROBING),
+            (self.leased, self.rows[place].leases),
+        ):
+            (places.add if holds else places.discard)(place)
+        return state
+
+    def _judged(self, place: int, now: float, ticks: float) -> RowState:
         row = self.rows[place]
         if row.paused is not None and (paused := self._paused(place, now, ticks)):
             return paused
@@ -200,4 +223,9 @@ class Ready:
         if ticks < due:
             heapq.heappush(self._turns, (due, self.place_of[row.id]))
             return state if state.health.until else row_state(row, min(now, end - 1e-3))
-        return row_state(row, max(now, end)) if state.health.until else state
+        # By the clock that nobody sets: silence after a bench is measured as the bench was.
+        then = max(now, end + (ticks - due))
+        state = row_state(row, then)
+        if (change := changes_at(state)) is not None:
+            heapq.heappush(self._turns, (ticks + (change - then), self.place_of[row.id]))
+        return state

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from keydeck.engine.blame import Requests
 from keydeck.engine.cooldown import ACCOUNT
-from keydeck.engine.events import Failed, Position, Succeeded
+from keydeck.engine.events import START, Failed, Position, Succeeded
 from keydeck.engine.redact import Scrubber, visible
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.roster import Roster
@@ -84,6 +84,11 @@ class Reports:
             return
         facts = roster.store.facts(row.id)
         strikes = facts.benches.strikes if facts else ()
+        if strikes and place in roster.ready.probing and all(strike.failure.is_filed for strike in strikes):
+            # Another program's bench has no place of its own until it is told of; that it was over is why this
+            # request was sent.
+            segment, offset = strikes[-1].place
+            granted = max(granted or START, (segment, offset + 1))
         if not strikes or (granted is not None and strikes[0].place >= granted):
             return
         event = Succeeded(

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from keydeck.engine.claims import in_flight
+from keydeck.engine.claims import PROBE_S, in_flight
 from keydeck.engine.cooldown import (
     CLEAR,
     FREE,
@@ -49,16 +49,18 @@ class Health:
     kind: HealthKind
     since: float | None = None
     until: float | None = None
-    """When the bench ends, or the pause; None where time alone brings nothing back."""
+    """When the bench ends, the pause, or the probing; None where time alone brings nothing back."""
     why: str | None = None
     """What keeps the row out, in the operator's words, where a code alone does not say it."""
+    is_tried: bool = False
+    """Whether a request is under way that tries the row; another one has to wait for its answer."""
     standing: Standing = CLEAR
     """The failure that decides, set while cooling and where a login is needed because of one."""
 
     @property
     def is_usable(self) -> bool:
         """Whether a request may go to this row now."""
-        return self.kind in (HealthKind.READY, HealthKind.PROBING)
+        return self.kind is HealthKind.READY or (self.kind is HealthKind.PROBING and not self.is_tried)
 
     @property
     def evidence(self) -> Evidence | None:
@@ -159,6 +161,8 @@ def row_state(row: Row, now: float) -> RowState:
 def free_at(state: RowState) -> float | None:
     """Return when the clock alone lets a row that is out work again; None for never, or where it is not out."""
     end, row = state.health.until, state.row
+    if state.health.is_usable:
+        return None
     if end is None or state.health.kind is not HealthKind.PAUSED:
         return end
     after = row_state(row, end).health  # what the pause hides may last longer
@@ -230,7 +234,18 @@ def _health(row: Credential, now: float, token_ends: float | None) -> Health:
         return Health(HealthKind.COOLING, since=_since(row, held), until=held.until, standing=held)
     if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
-    return READY
+    return _probing(row, held, now) or READY
+
+
+def _probing(row: Credential, held: Standing, now: float) -> Health | None:
+    """Return the state of a row whose cooldown has just ended, until silence counts as a success."""
+    if held.until is None:
+        return None
+    tried = row.probe if row.probe and row.probe.is_live(now) else None
+    end = max(held.until, tried.at if tried else held.until) + PROBE_S
+    if now >= end:
+        return None
+    return Health(HealthKind.PROBING, since=held.until, until=end, is_tried=tried is not None, standing=held)
 
 
 def _since(row: Credential, held: Standing) -> float | None:

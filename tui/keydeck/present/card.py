@@ -108,6 +108,12 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
     if health.kind is HealthKind.COOLING and health.until is not None:
         ends = f"{clock_time(health.until, now)}, {duration(health.until - now)} left"
         return f"cooling until {ends}; since {since_text(health.since, now)}"
+    if health.kind is HealthKind.PROBING:
+        return (
+            "probing, 1 in flight; others wait for its answer"
+            if health.is_tried
+            else "probing; one request tries it"
+        )
     if health.is_usable:
         following = pool.next_pick(state)
         if following == row.id:
