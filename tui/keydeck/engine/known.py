@@ -120,7 +120,7 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
     only: Secret | None = None
     found: list[str] = []
     for row in rows:
-        if not isinstance(row, Credential) or not (secret := row.live_secret) or not _could_serve(row):
+        if not isinstance(row, Credential) or not (secret := row.live_secret) or not could_serve(row):
             continue
         if only is not None and secret != only:
             return frozenset()
@@ -129,7 +129,8 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _could_serve(row: Credential) -> bool:
+def could_serve(row: Credential) -> bool:
+    """Tell whether time alone, or nothing, keeps a row from serving."""
     return row.paused != FOR_GOOD and not standing_of(row).is_terminal
 
 

@@ -5,8 +5,7 @@ Providers say the same again and again: what was judged once is remembered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keydeck.engine.cooldown import ACCOUNT, ROW, model_scope
 from keydeck.engine.cooldown_policy import Policy, Rotates
@@ -20,8 +19,7 @@ _LIMITS: Final = frozenset({FailureKind.RATE_LIMIT, FailureKind.USAGE_LIMIT})
 _PER_MODEL: Final = ("permodel", "per model", "per-model", "per_model", "model_rate_limit", "for this model")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one failure means."""
 
     kind: FailureKind
