@@ -70,6 +70,7 @@ class Roster:
             return
         self._seen = self.store.poll()
         now, ticks, policy = self.clock(), self.ticks(), self.snapshot.policy
+        self.ready.others = self.store.others_at_work()
         may_be_alone = False
         for row_id in changed:
             place = self.ready.place_of.get(row_id)
@@ -82,8 +83,12 @@ class Roster:
             self.read()
 
     def _uses_with(self, place: int, row: Credential) -> int:
+        """Return the requests with a row's secret, those included that others are likely not to have told yet."""
         twins = (twin for twin in self._groups.get(place, ()) if twin != place)
-        return row.request_count + sum(self.ready.rows[twin].request_count for twin in twins)
+        rows = (row, *(self.ready.rows[twin] for twin in twins))
+        others = self.ready.others
+        untold = sum(self.store.untold_uses(each.id) for each in rows) * others if others else 0
+        return sum(each.request_count for each in rows) + untold
 
     def _look_around(self) -> None:
         """Read again if another file than the store changed: what the environment or config.yaml says."""
