@@ -99,7 +99,7 @@ def filed_failure(status: Status) -> Failure | None:
     """
     if status.status == "dead":
         return Failure(FailureKind.REVOKED, status.at or 0.0, status.code, status.until, is_filed=True)
-    at = status.until if status.at is None or status.at <= 0 else status.at
+    at = status.at if status.at is not None and status.at > 0 else status.until
     if status.status != "exhausted" or at is None:
         return None
     kind = classify(status.code, status.reason, status.message, is_login=False)
