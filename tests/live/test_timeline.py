@@ -199,7 +199,8 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [("outside", "aaa001", "recoloured")],
     ),
     "uses": ([Used(counts={"aaa001": 5})], []),
-    "about no row": ([Reset(ids=(), provider=POOL), Failed(ids=(), provider=POOL)], []),
+    "about no row": ([Reset(ids=(), provider=POOL), Succeeded(ids=(), provider=POOL)], []),
+    "a key that is not here": ([Failed(ids=(), provider=POOL, code=402)], [("refused", None, None)]),
 }
 
 

@@ -88,6 +88,11 @@ SAID: dict[str, tuple[Change, str, str]] = {
         "· | not benched: 503 provider overloaded: try later",
         "· | not benched: 503 provider overloaded",
     ),
+    "refused with a key that is not here": (
+        a_change(ChangeKind.REFUSED, row_id=None, label="", code=402),
+        "· | a key that is not here: 402 payment required",
+        "· | a key that is not here: 402 payment required",
+    ),
     "out for one model": (
         a_change(ChangeKind.REFUSED, code=429, detail="vendor/m1", until=NOW + 60),
         "· | out for vendor/m1: 429 rate limit, cooling until 14:03:11",

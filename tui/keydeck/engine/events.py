@@ -54,7 +54,10 @@ class Used(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The provider said no to a row; `ids` are it and the rows with the same secret."""
+    """The provider said no to a row; `ids` are it and the rows with the same secret.
+
+    Without any it was a key that is in no row: nobody is charged (FS-19).
+    """
 
     ids: tuple[str, ...]
     provider: str

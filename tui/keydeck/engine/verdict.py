@@ -59,13 +59,14 @@ class Verdicts:
             policy: the rules of the moment.
             model: which model was asked for; None where the caller does not say.
         """
-        kind = self._kind(code, reason, message, is_login=row.auth_type == "oauth")
+        kind = self.kind(code, reason, message, is_login=row.auth_type == "oauth")
         rule = policy.rule(kind, code, row.provider, row.id)
         return Verdict(kind, _scope(row, kind, reason, message, model), rule.rotates)
 
-    def _kind(
+    def kind(
         self, code: int | None, reason: str | None, message: str | None, *, is_login: bool
     ) -> FailureKind:
+        """Return what kind of failure this is."""
         asked = (code, reason, message, is_login)
         kind = self._kinds.get(asked)
         if kind is None:

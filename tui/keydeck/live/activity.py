@@ -45,7 +45,8 @@ class ChangeKind(StrEnum):
     READY = "ready"
     STRATEGY = "strategy"
     REFUSED = "refused"
-    """A request failed, and the key goes on: with all, or with other models than the `detail`."""
+    """A request failed, and the key goes on: with all, or with other models than the `detail`. Of a whole pool: it
+    was sent with a key that is not there."""
     RESET = "reset"
     RESET_UNDONE = "reset_undone"
     RESUMED = "resumed"

@@ -200,7 +200,13 @@ class _Told:
 def _failed(told: _Told) -> Iterator[Change]:
     if bench := told.new_bench():
         yield told.out(bench)
-    elif told.ids and told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
+    elif not told.ids:
+        event: Failed = told.event
+        words = event.message or event.reason
+        yield told.change(
+            ChangeKind.REFUSED, None, provider=event.provider, code=_code(event.code), message=words
+        )
+    elif told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
         yield told.refused()
 
 

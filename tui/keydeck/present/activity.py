@@ -230,6 +230,8 @@ def _benched(change: Change, _now: float, context: Context) -> str:
 
 def _refused(change: Change, _now: float, context: Context) -> str:
     why = _why(replace(change, detail=None), HealthKind.COOLING, context) or "refused"
+    if change.row_id is None:
+        return f"a key that is not here: {why}"
     if not change.detail:
         return f"not benched: {why}"
     return f"out for {'one model' if context.masked else _detail(change, context)}: {why}"
