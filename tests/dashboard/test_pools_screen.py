@@ -70,12 +70,12 @@ async def test_the_status_bar_counts_what_the_rows_say(home: Path) -> None:
 
 
 async def test_a_pool_with_nothing_ready_says_when_and_what_instead(home: Path) -> None:
-    """Its headline names the time left and the fallback that serves meanwhile."""
+    """Its headline names the time, how many are ready then, and the fallback that serves meanwhile."""
     pools = {"openai-api": [a_key("aaa001", **benched(429, until=NOW + 3511))], "openrouter": keys("bbb001")}
     write_store(home, pools)
     (home / "config.yaml").write_text("fallback_providers:\n  - {provider: openrouter, model: m}\n")
     async with running(home, (80, 24)) as ui:
-        ui.sees("openai-api  0/1 ready  back in 58m31s → openrouter")
+        ui.sees("openai-api  0/1 ready until 15:00:42, then 1 → openrouter")
 
 
 async def test_the_clock_alone_moves_countdowns_and_ends_them(home: Path) -> None:
@@ -86,7 +86,7 @@ async def test_the_clock_alone_moves_countdowns_and_ends_them(home: Path) -> Non
         await ui.tick(30)
         assert "1m00s 429" in ui.line("◐ one")
         await ui.tick(60)
-        ui.sees("1/1 ready", "1 ready", "◔ one", "◔ probing; one request tries it")
+        ui.sees("1/1 ready", "1 ready", "◔ one", "◔ probing: the next request tries it")
         await ui.tick(60)
         assert "ready" in ui.line("● one")
 

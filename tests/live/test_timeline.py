@@ -16,10 +16,13 @@ from keydeck.engine.events import (
     Edited,
     Event,
     Failed,
+    Leased,
     Moved,
     Outside,
     Paused,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -201,6 +204,14 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "uses": ([Used(counts={"aaa001": 5})], []),
     "about no row": ([Reset(ids=(), provider=POOL), Succeeded(ids=(), provider=POOL)], []),
     "a key that is not here": ([Failed(ids=(), provider=POOL, code=402)], [("refused", None, None)]),
+    "work in flight": (
+        [
+            Leased(ids=("aaa001",), provider=POOL, lease="one", ttl_s=60.0),
+            Released(ids=("aaa001",), provider=POOL, lease="one"),
+        ],
+        [],
+    ),
+    "a probe": ([Probed(ids=("aaa001",), provider=POOL, by="me")], []),
 }
 
 
@@ -372,6 +383,19 @@ def test_benches_that_the_clock_ends_later_are_told_to_who_wants_them(home: Path
     assert (change.at, change.detail, change.code) == (NOW + 30, Return.COOLDOWN_OVER, 429)
 
 
+def test_the_end_of_a_bench_is_told_once(home: Path) -> None:
+    """Whatever is told of the row while it waits to be tried, the cooldown ended only once."""
+    clock = FakeClock()
+    store = a_store(home, clock)
+    timeline = a_timeline(home, store, tells_time=True)
+    timeline.catch_up(NOW)
+    store.append(failed(until=NOW + 30))
+    timeline.catch_up(NOW + 31)
+    clock.now = NOW + 40
+    store.append(Edited(id="aaa001", provider=POOL, label="new"))
+    assert told(timeline.catch_up(NOW + 41)) == [("renamed", "aaa001", None)]
+
+
 def test_the_past_is_bounded_by_time_and_number(home: Path) -> None:
     """A day and the newest two thousand, unless another measure is given."""
     clock = FakeClock(NOW - 90_000)
@@ -385,6 +409,19 @@ def test_the_past_is_bounded_by_time_and_number(home: Path) -> None:
     newest = a_timeline(home, store, most=3).catch_up(NOW)
     assert [change.detail for change in newest] == ["s17", "s18", "s19"]
     assert a_timeline(home, store, most=0).catch_up(NOW) == ()
+
+
+def test_work_in_flight_does_not_crowd_out_what_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was in flight since, and however few changes are wanted, what happened before is told."""
+    monkeypatch.setattr("keydeck.engine.follower.BLOCK_BYTES", 1000)
+    clock = FakeClock(NOW - 7200)
+    store = a_store(home, clock)
+    store.append(Configured(provider=POOL, strategy="random"))
+    for number in range(40):
+        clock.forward(1)
+        store.append(Leased(ids=("aaa001",), provider=POOL, lease=str(number), ttl_s=60.0))
+    (change,) = a_timeline(home, store, most=3, rates_s=60.0).catch_up(NOW)
+    assert (change.kind, change.detail) == (ChangeKind.STRATEGY, "random")
 
 
 def test_a_row_is_called_as_it_was_called_then(home: Path) -> None:

@@ -20,6 +20,7 @@ _COMMANDS: Final = (
     "edit",
     "strategy",
     "status",
+    "explain",
     "events",
 )
 

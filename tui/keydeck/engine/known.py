@@ -18,7 +18,7 @@ from keydeck.engine.cooldown import (
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS, Credential, Row, with_changes
 from keydeck.engine.discovery import in_order
-from keydeck.engine.events import Status
+from keydeck.engine.events import START, Status
 from keydeck.engine.ledger import Facts
 from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 from keydeck.engine.secret import Secret
@@ -132,6 +132,13 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
 def could_serve(row: Credential) -> bool:
     """Tell whether time alone, or nothing, keeps a row from serving."""
     return row.paused != FOR_GOOD and not standing_of(row).is_terminal
+
+
+def used_last(rows: Iterable[Row], facts_of: FactsOf) -> str | None:
+    """Return the row that was used last by anybody; None where none ever was."""
+    used = ((facts.used_at, row.id) for row in rows if (facts := facts_of(row.id)))
+    place, row_id = max(used, default=(START, None))
+    return row_id if place > START else None
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from keydeck.engine.events import START
+from keydeck.engine.known import used_last
 from keydeck.engine.ready import Ready
 from keydeck.engine.roster import Roster
 from keydeck.engine.strategies import GO_ON, picker, row_of_session
+
+if TYPE_CHECKING:
+    from keydeck.engine.explain import Asked
 
 SESSIONS_KEPT: Final = 4096
 """Of so many sessions a pool object remembers the row; the one that was quiet longest is worked out anew."""
@@ -61,8 +64,16 @@ class Picking:
             self._last, self.begins_round = self._used_last(), strategy == "round_robin"
 
     def _used_last(self) -> str | None:
-        """Return the row that was used last by anybody."""
-        rows, store = self._roster.ready.rows, self._roster.store
-        used = ((facts.used_at, row.id) for row in rows if (facts := store.facts(row.id)))
-        place, row_id = max(used, default=(START, None))
-        return row_id if place > START else None
+        return used_last(self._roster.ready.rows, self._roster.store.facts)
+
+    def asked(self, session: str | None, model: str | None, *, lease: bool, own_probe: int | None) -> Asked:
+        """Return what a request would ask for now, with what is remembered of earlier ones; changes nothing."""
+        from keydeck.engine.explain import Asked
+
+        strategy, last = self._roster.strategy, self._last
+        if last is None and strategy in GO_ON and strategy != self._strategy:
+            last = self._used_last()
+        kept = self._row_of.get(session) if session is not None else None
+        at_most = self._roster.snapshot.leases_at_most
+        tried = None if own_probe is None else self._roster.ready.rows[own_probe].id
+        return Asked(strategy, session, model, last, kept, lease, at_most, tried)

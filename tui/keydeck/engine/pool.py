@@ -36,6 +36,7 @@ from keydeck.engine.waiting import NOT_CONFIGURED, WaitKind, WaitState, pauses, 
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
+    from keydeck.engine.explanation import Explanation
 
 # Each try is lost to somebody who probes the row by then: so many rows at once have just cooled at most.
 _TRIES: Final = 64
@@ -138,6 +139,25 @@ class CredentialPool:
         with self._guard:
             current, ready = self.current(), self._roster.ready
             return current or (ready.rows[ready.usable[0]] if ready.usable else None)
+
+    def explain(
+        self, *, session: str | None = None, model: str | None = None, lease: bool = False
+    ) -> Explanation:
+        """Return which row `select` would return now, and why each one would be or not; counts and moves nothing.
+
+        Args:
+            session: as in `select`.
+            model: as in `select`.
+            lease: ask for `lease` instead.
+        """
+        from keydeck.engine.explain import explain
+
+        with self._guard:
+            self._roster.catch_up()
+            now = self._roster.clock()
+            own = None if lease else self._own_probe()
+            asked = self._picking.asked(session, model, lease=lease, own_probe=own)
+            return explain(self._roster.state(now), asked, now, self._roster.ready)
 
     # --- using -----------------------------------------------------------------------------------------
 

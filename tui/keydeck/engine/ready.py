@@ -15,7 +15,7 @@ from typing import Final
 
 from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential
-from keydeck.engine.state import HealthKind, RowState, changes_at, row_state, standing_of
+from keydeck.engine.state import READY, HealthKind, RowState, changes_at, row_state, standing_of
 
 # A heap of uses grows by an entry a pick; beyond this much slack it is built anew.
 _SLACK: Final = 4
@@ -137,6 +137,15 @@ class Ready:
         """Return the usable place that follows in the round."""
         spot = bisect.bisect_right(self.usable, place)
         return self.usable[spot] if spot < len(self.usable) else self.usable[0]
+
+    def states(self, now: float, ticks: float) -> tuple[RowState, ...]:
+        """Return every row's state as it is picked by, whatever the wall clock was set to; changes nothing."""
+        twin = Ready(self.rows, (), self.waits)
+        states = (twin._state(place, now, ticks) for place in range(len(self.rows)))
+        return tuple(
+            replace(state, health=READY) if self.is_usable(place) and not state.health.is_usable else state
+            for place, state in enumerate(states)
+        )
 
     def is_usable(self, place: int) -> bool:
         """Tell whether a request may go to the row of a place."""

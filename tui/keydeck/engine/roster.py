@@ -16,6 +16,7 @@ from keydeck.engine.known import as_known, could_serve, groups, known_rows, sole
 from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
+from keydeck.engine.state import PoolState, row_state
 from keydeck.engine.tokens import account_of
 
 # Other files than the store are looked at this often at most (design 3).
@@ -114,6 +115,13 @@ class Roster:
         """Return every readable row, in the order they are tried."""
         known = known_rows(self.provider, self.ready.rows, self.store.facts, self.snapshot.policy)
         return [row for row in known if isinstance(row, Credential)]
+
+    def state(self, now: float) -> PoolState:
+        """Return every row's state as it is picked by, those that cannot be read included."""
+        states = {state.id: state for state in self.ready.states(now, self.ticks())}
+        return PoolState(
+            self.provider, tuple(states.get(row.id) or row_state(row, now) for row in self.pool.rows)
+        )
 
     def place_of(self, row_id: str | None) -> int | None:
         """Return where a row stands; None if it is not there."""

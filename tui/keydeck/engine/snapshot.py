@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
@@ -30,15 +30,18 @@ from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
 from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
-from keydeck.engine.known import groups, known_rows
+from keydeck.engine.known import groups, known_rows, used_last
 from keydeck.engine.ledger import Vanished
 from keydeck.engine.providers import canonical, names_of
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
-from keydeck.engine.strategies import certain_pick
+from keydeck.engine.strategies import GO_ON, certain_pick
 from keydeck.engine.trouble import Trouble, gravest_first, policy_trouble
+
+if TYPE_CHECKING:
+    from keydeck.engine.explanation import Explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class PoolSnapshot:
     strategy: str = DEFAULT_STRATEGY
     """As written in config.yaml; `knows_strategy` tells whether anybody follows it."""
     rows: tuple[Row, ...] = ()
+    used_last: str | None = None
+    """The row that was used last by anybody, where the strategy goes on from it."""
 
     @property
     def knows_strategy(self) -> bool:
@@ -86,9 +91,34 @@ class PoolSnapshot:
         return pool_state(self.provider, self.rows, now)
 
     def next_pick(self, state: PoolState) -> str | None:
-        """Return the id of the row that the next request surely gets, or None."""
-        pick = certain_pick(self.followed_strategy, state)
+        """Return the id of the row that the next request of whoever starts now surely gets, or None."""
+        pick = certain_pick(self.followed_strategy, state, last=self.used_last, uses=self.uses)
         return pick.id if pick else None
+
+    def explain(
+        self,
+        state: PoolState,
+        now: float,
+        *,
+        session: str | None = None,
+        model: str | None = None,
+        lease: bool = False,
+        at_most: int | None = None,
+    ) -> Explanation:
+        """Return what the next request of whoever starts now would get, and why.
+
+        Args:
+            state: the rows at that moment.
+            now: the moment, in epoch seconds.
+            session: what the request belongs to.
+            model: the model that it asks for.
+            lease: whether it takes the row for work in flight.
+            at_most: how many leases a row may have.
+        """
+        from keydeck.engine.explain import Asked, explain
+
+        asked = Asked(self.followed_strategy, session, model, self.used_last, None, lease, at_most)
+        return explain(state, asked, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +220,7 @@ class HomeReader:
         lists = _overlaid(scene, _with_inherited(stored, root), offers)
         vanished = self._vanished(lists)
         pools = tuple(
-            PoolSnapshot(
-                provider,
-                _strategy(config, provider, rows),
-                (*self._known(provider, rows, config.cooldown), *vanished.get(provider, ())),
-            )
+            self._pool(provider, config, rows, tuple(vanished.get(provider, ())))
             for provider, rows in {**dict.fromkeys(vanished, ()), **lists}.items()
             if rows or provider in vanished
         )
@@ -276,8 +302,13 @@ class HomeReader:
             return self._good_config, error
         return self._good_config, None
 
-    def _known(self, provider: str, rows: tuple[Row, ...], policy: Policy) -> tuple[Row, ...]:
-        return known_rows(provider, rows, self.store_of(rows).facts, policy)
+    def _pool(
+        self, provider: str, config: Config, rows: tuple[Row, ...], vanished: tuple[Row, ...]
+    ) -> PoolSnapshot:
+        strategy, facts_of = _strategy(config, provider, rows), self.store_of(rows).facts
+        known = known_rows(provider, rows, facts_of, config.cooldown)
+        last = used_last(known, facts_of) if strategy in GO_ON else None
+        return PoolSnapshot(provider, strategy, (*known, *vanished), last)
 
     def _vanished(self, lists: Mapping[str, tuple[Row, ...]]) -> dict[str, list[VanishedRow]]:
         """Return what the operator still has to be told of, by provider."""

@@ -110,6 +110,7 @@ class Memory:
         if provider := getattr(event, "provider", ""):
             self._providers.update(dict.fromkeys(ids, provider))
         before = {row_id: self.facts(row_id).paused for row_id in ids}
+        known = {row_id: self._end(row_id) for row_id in ids}
         self.ledger.enact(event, at, place)
         for row_id, was in before.items():
             until = self.facts(row_id).paused
@@ -118,9 +119,14 @@ class Memory:
         if isinstance(event, Moved):
             self._places.update(event.order)
         for row_id in ids:
-            held = self.standing(row_id)
-            if held.strike and held.until is not None:
-                heapq.heappush(self._ends, (held.until, row_id, held.strike.place))
+            end = self._end(row_id)
+            if end is not None and end != known[row_id]:
+                heapq.heappush(self._ends, end)
+
+    def _end(self, row_id: str) -> tuple[float, str, Position] | None:
+        """Return when a row's bench is over by the clock, over or not, and which one it is."""
+        held = self.standing(row_id)
+        return (held.until, row_id, held.strike.place) if held.strike and held.until is not None else None
 
     # --- asking ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from keydeck.engine.credential import Credential
+from keydeck.engine.forecast import awaits_renewal
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState, free_at
@@ -165,7 +166,7 @@ def _of_row(
         return _minor(ProblemKind.TOKEN_ENDS, provider, row.id, until=state.token_expires_at)
     if elder is not None:
         return _minor(ProblemKind.DUPLICATE, provider, row.id, other=elder[0], other_row=elder[1])
-    if health.kind is HealthKind.NO_SECRET and not _renews(state):
+    if health.kind is HealthKind.NO_SECRET and not awaits_renewal(state):
         return _minor(ProblemKind.NO_SECRET, provider, row.id)
     if health.kind is HealthKind.BAD_ROW:
         return _minor(ProblemKind.BAD_ROW, provider, row.id)
@@ -193,14 +194,8 @@ def _token_ends(state: RowState, now: float, warning_s: float) -> bool:
     return not state.row.refresh_token and ends - now <= warning_s
 
 
-def _renews(state: RowState) -> bool:
-    """Tell whether all that is wrong with a login is a token that its refresh token renews."""
-    row = state.row
-    return state.health.kind is HealthKind.NO_SECRET and isinstance(row, Credential) and bool(row.live_secret)
-
-
 def _renews_any(state: PoolState) -> bool:
-    return any(_renews(row) for row in state.rows)
+    return any(awaits_renewal(row) for row in state.rows)
 
 
 def _elders(snapshot: HomeSnapshot) -> dict[tuple[str, str], tuple[str, str]]:
