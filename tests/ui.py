@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 from collections.abc import AsyncIterator, Callable
@@ -91,6 +92,10 @@ def frame(app: PoolApp) -> list[str]:
     return ["".join(segment.text for segment in strip).rstrip() for strip in rendered.strips]
 
 
+def _stay(notify: Callable[..., None], message: str, **how: Any) -> None:
+    notify(message, **{**how, "timeout": 3600.0})
+
+
 @asynccontextmanager
 async def running(
     home: Path, size: tuple[int, int] = (120, 40), *, env: dict[str, str] | None = None, **options: Any
@@ -102,9 +107,12 @@ async def running(
     located = locate_home(home, profile, surroundings)
     reader = options.pop("reader", None) or HomeReader(located, around=surroundings, clock=clock)
     app = PoolApp(reader, clock=clock, **{"watch": False, "state": home.parent / "state", **options})
+    # Toasts go by the clock of the machine: on a slow one they would be gone before the test looks.
+    vars(app)["notify"] = functools.partial(_stay, app.notify)
     try:
         async with app.run_test(size=size, notifications=True) as pilot:
             ui = Ui(app, pilot, clock)
+            await ui.until(lambda: app._since_start is None, seconds=30.0)  # the past has been read
             await ui.settle()
             yield ui
     finally:

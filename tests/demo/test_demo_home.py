@@ -156,7 +156,7 @@ def test_an_agent_that_does_not_listen_is_ended(monkeypatch: pytest.MonkeyPatch)
 
     def deaf(_folder: Path, _name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-S", "-c", "import time; time.sleep(60)"], stdin=subprocess.PIPE
+            [sys.executable, "-S", "-c", "import signal; signal.pause()"], stdin=subprocess.PIPE
         )
 
     monkeypatch.setattr(demo_module, "_start", deaf)

@@ -268,12 +268,13 @@ def test_rule_4_what_a_new_base_proves_lost_is_told_again(two: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys, time
+import os, signal, sys
 from keydeck import load_pool
 pool = load_pool("openrouter", home=sys.argv[1])
 for _ in range(10):
     pool.select()
-time.sleep(0.5)
+while pool._store._books.has_unsent:
+    os.sched_yield()
 pool.mark_exhausted_and_rotate(status_code=429)
 os.kill(os.getpid(), signal.SIGKILL) if os.fork() == 0 else os.wait()
 os._exit(0)

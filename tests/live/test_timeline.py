@@ -174,7 +174,7 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [failed(), outside("cleared", past=1.0)],
         [("benched", "aaa001", None)],
     ),
-    "ended and counted outside": ([outside("ended"), outside("used", count=3)], []),
+    "ended and counted outside": ([outside("ended"), outside("used", used=3)], []),
     "added, renamed, removed outside": (
         [outside("added", "ddd004", seen=Seen()), outside("renamed"), outside("removed")],
         [("added", "ddd004", None), ("renamed", "aaa001", None), ("removed", "aaa001", None)],
@@ -431,7 +431,7 @@ def test_requests_are_told_by_minute_and_pool_once_the_minute_is_over(home: Path
         store.count("aaa001", 2)
         store.count("bbb002")
         store.flush()
-    store.append(outside("used", count=10))
+    store.append(outside("used", used=10))
     assert timeline.catch_up(clock()) == ()
     clock.forward(59)
     store.count("aaa001")

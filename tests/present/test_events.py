@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, cast
 
 from hypothesis import given
@@ -10,7 +9,18 @@ from hypothesis import strategies as st
 
 from fakes import NOW
 from fuzz.strategies import hostile_texts
-from keydeck.engine.events import KINDS, Event, Outside, Record, Seen, Status, decode, encode
+from keydeck.engine.events import (
+    KINDS,
+    NO_EXTRA,
+    Event,
+    Outside,
+    Record,
+    Seen,
+    Status,
+    decode,
+    encode,
+    fields_of,
+)
 from keydeck.engine.follower import Block
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
@@ -73,10 +83,10 @@ DOINGS = [
 
 
 def events_of(kind: type[Event]) -> st.SearchStrategy[Event]:
-    values = {each.name: VALUES[str(each.type)] for each in fields(kind) if each.name != "extra"}
+    values = {name: VALUES[spelled] for name, spelled in fields_of(kind).items()}
     if kind is Outside:
         values["what"] = st.sampled_from(DOINGS) | words
-    return st.builds(kind, **values)
+    return st.builds(kind, **values, extra=st.just(NO_EXTRA))
 
 
 events = st.one_of(*(events_of(kind) for kind in KINDS.values()))

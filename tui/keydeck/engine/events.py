@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +30,9 @@ class Status(NamedTuple):
     until: float | None = None
 
 
+NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
 class Seen(NamedTuple):
     """What matters here of a row as auth.json has it."""
 
@@ -41,24 +43,17 @@ class Seen(NamedTuple):
 
 
 # --- the events --------------------------------------------------------------------------------------------
+# Tuples, since an agent that imports the engine pays for each class; `extra` holds the fields of a newer version.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened; `extra` holds the fields of a newer version."""
-
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Used(Event):
+class Used(NamedTuple):
     """Requests were sent: how many with which row."""
 
     counts: Mapping[str, int]
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed(Event):
+class Failed(NamedTuple):
     """The provider said no to a row; `ids` are it and the rows with the same secret."""
 
     ids: tuple[str, ...]
@@ -78,10 +73,10 @@ class Failed(Event):
     """What kind of failure it was, a `FailureKind`; None: code, reason and message tell."""
     scope: str = "row"
     """What it concerns: ``row``, ``account`` (then `ids` are its rows) or ``model:`` and a name."""
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Succeeded(Event):
+class Succeeded(NamedTuple):
     """A request went through with a row that was benched or had failed before."""
 
     ids: tuple[str, ...]
@@ -91,52 +86,52 @@ class Succeeded(Event):
     """The start of the bench that it ends; of another program's this may be told before the bench itself."""
     model: str | None = None
     """Which model answered; of other models it proves nothing."""
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reset(Event):
+class Reset(NamedTuple):
     """The operator cleared benches and errors."""
 
     ids: tuple[str, ...]
     provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored(Event):
+class Restored(NamedTuple):
     """The operator gave rows back the state they had before a reset."""
 
     rows: Mapping[str, Seen]
     provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paused(Event):
+class Paused(NamedTuple):
     """The operator took rows out, for good or until a time."""
 
     ids: tuple[str, ...]
     provider: str
     until: float | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed(Event):
+class Resumed(NamedTuple):
     """The operator let paused rows work again."""
 
     ids: tuple[str, ...]
     provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added(Event):
+class Added(NamedTuple):
     """A row is new, or came back by an undo; a tombstone of its id is lifted."""
 
     id: str
     provider: str
     seen: Seen
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed(Event):
+class Removed(NamedTuple):
     """The operator removed a row; it leaves a tombstone."""
 
     id: str
@@ -146,44 +141,44 @@ class Removed(Event):
     """Fingerprint of the secret it had."""
     gen: int = 0
     """The generation of auth.json from which the row is missing."""
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edited(Event):
+class Edited(NamedTuple):
     """The operator gave a row another label; None for one that must not be repeated here."""
 
     id: str
     provider: str
     label: str | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved(Event):
+class Moved(NamedTuple):
     """The operator put a pool's rows into another order: id → priority, of those that changed."""
 
     order: Mapping[str, float]
     provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configured(Event):
+class Configured(NamedTuple):
     """One of our writers changed a pool's strategy in config.yaml."""
 
     provider: str
     strategy: str
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted(Event):
+class Adopted(NamedTuple):
     """Rows met for the first time, as auth.json has them."""
 
     rows: Mapping[str, Seen]
     afresh: bool = False
     """Whether what was known of rows with these ids is to be forgotten: they come from another home."""
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside(Event):
+class Outside(NamedTuple):
     """Another program changed a row in auth.json, or what it wrote back was old and is healed."""
 
     id: str
@@ -193,50 +188,74 @@ class Outside(Event):
     """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``, ``moved``;
     ``lost …`` for what is healed; ``old secret`` for one that could not be, ``new secret`` for a renewed login;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
-    count: int = 0
+    used: int = 0
     """Requests that the other program counted."""
     seen: Seen | None = None
     """The row as it is accepted."""
     past: float | None = None
     """What the other program had seen: the start of the bench that it cleared, or when we told of the row last."""
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announced(Event):
+class Announced(NamedTuple):
     """A checkpoint is about to replace auth.json by a file that says nothing new to who knows this journal."""
 
     prev: Signature | None = None
     """The file that it replaces."""
     sig: Signature | None = None
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written(Event):
+class Written(NamedTuple):
     """A generation of auth.json has been written, and all that it changed was told just before."""
 
     gen: int
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed(Event):
+class Sealed(NamedTuple):
     """This segment ends here; what follows in it is void. The journal goes on in segment `next`."""
 
     next: int
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header(Event):
+class Header(NamedTuple):
     """Whose journal this is, and the oldest reader that may write a checkpoint from it."""
 
     store: str
     min_reader: int = 1
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown(Event):
+class Unknown(NamedTuple):
     """A kind of event that only a newer version understands; `extra` is all of it."""
 
     kind: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+Event = (
+    Used
+    | Failed
+    | Succeeded
+    | Reset
+    | Restored
+    | Paused
+    | Resumed
+    | Added
+    | Removed
+    | Edited
+    | Moved
+    | Configured
+    | Adopted
+    | Outside
+    | Announced
+    | Written
+    | Sealed
+    | Header
+    | Unknown
+)
 
 
 # --- the line ----------------------------------------------------------------------------------------------
@@ -336,7 +355,7 @@ _NAME_OF: Final = {kind: name for name, kind in KINDS.items()}
 _SHORT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "counts": "n",
-        "count": "n",
+        "used": "n",
         "id": "i",
         "ids": "i",
         "provider": "p",
@@ -357,12 +376,20 @@ _SHORT: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_REQUIRED: Final = object()
+
+
+def fields_of(kind: type[Event]) -> dict[str, str]:
+    """Return the fields of a kind of event that are written, each with its type as it is spelled."""
+    types = {name: str(each.__forward_arg__) for name, each in kind.__annotations__.items()}
+    return {name: spelled for name, spelled in types.items() if name != "extra"}
+
+
 # kind → (attribute, name in the line, form, default) of each field.
 _FIELDS: Final = {
     kind: tuple(
-        (each.name, _SHORT.get(each.name, each.name), _FORMS[str(each.type)], each.default)
-        for each in fields(kind)
-        if each.name != "extra"
+        (name, _SHORT.get(name, name), _FORMS[spelled], kind._field_defaults.get(name, _REQUIRED))
+        for name, spelled in fields_of(kind).items()
     )
     for kind in KINDS.values()
 }
@@ -381,7 +408,7 @@ def encode(record: Record) -> bytes:
     line: dict[str, Any] = {"e": name_of(event), "t": record.at, "w": record.writer, "s": record.seq}
     for attribute, name, _, default in _FIELDS.get(type(event), ()):
         value = getattr(event, attribute)
-        if default is MISSING or value != default:
+        if default is _REQUIRED or value != default:
             line[name] = value
     return _dump({**line, **event.extra} if event.extra else line).encode("ascii")
 

@@ -308,7 +308,7 @@ def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iter
 
 def overruled(facts: Facts, event: Outside, at: float, place: Position) -> Facts:
     """Return the facts of a row after what another program made of it."""
-    facts = facts._replace(used=facts.used + event.count) if event.count else facts
+    facts = facts._replace(used=facts.used + event.used) if event.used else facts
     if event.what == "added" and event.seen:
         return met(facts, event.seen, place)
     if event.what == "benched" and event.seen:

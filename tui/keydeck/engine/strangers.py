@@ -200,7 +200,7 @@ class _Judge:
 
     def _uses(self, row: RawRow, seen: Seen, before: Facts, current: bool) -> Iterator[Outside | str]:
         if current and seen.used > before.used:
-            yield _outside(row, "used", count=seen.used - before.used)
+            yield _outside(row, "used", used=seen.used - before.used)
         elif seen.used != before.used:
             yield "count"
 

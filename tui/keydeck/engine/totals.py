@@ -38,8 +38,8 @@ class Totals:
         if isinstance(event, Used):
             for row_id, number in event.counts.items():
                 self._add(record.at, row_id, number)
-        elif isinstance(event, Outside) and event.count:
-            self._add(record.at, event.id, event.count)
+        elif isinstance(event, Outside) and event.used:
+            self._add(record.at, event.id, event.used)
 
     def prune(self, now: float) -> None:
         """Forget what is too old."""

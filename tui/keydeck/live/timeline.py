@@ -165,7 +165,7 @@ class Timeline:
 
     def _count(self, record: Record) -> None:
         event = record.event
-        if isinstance(event, Used) or (isinstance(event, Outside) and event.count):
+        if isinstance(event, Used) or (isinstance(event, Outside) and event.used):
             self.totals.take(record)
             if self._requests:
                 self._requests.take(record)

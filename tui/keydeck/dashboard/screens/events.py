@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from keydeck.dashboard.actions import EVENTS, bindings
-from keydeck.dashboard.screens.deck import DeckScreen
+from keydeck.dashboard.screens.filtering import Filtering
 from keydeck.dashboard.widgets.event_list import EventList
 from keydeck.dashboard.widgets.filter_bar import FilterBar
 from keydeck.dashboard.widgets.lines import FixedLines
@@ -17,10 +17,10 @@ from keydeck.live.activity import Change
 from keydeck.present.activity import activity_lines, change_name
 from keydeck.present.detail import fact_lines
 from keydeck.present.event_card import event_facts, event_row
-from keydeck.present.finding import BadQuery, Query, parse_query
+from keydeck.present.finding import Query
 from keydeck.present.frame import framed, inner_width
 from keydeck.present.spans import Line, Role, Span
-from keydeck.present.text import clean, width
+from keydeck.present.text import width
 
 if TYPE_CHECKING:
     from keydeck.dashboard.app import PoolApp
@@ -35,7 +35,7 @@ _SHORT_CARD: Final = 2
 _NAMES_SHARE: Final = 2 / 5
 
 
-class EventsScreen(DeckScreen):
+class EventsScreen(Filtering):
     """The cursor is an event's number, so it stays on its event whatever is told meanwhile.
 
     On the newest event it follows: it goes along with what is told.
@@ -86,7 +86,7 @@ class EventsScreen(DeckScreen):
             name_cells=min(self._longest_name, int(inner_width(cells) * _NAMES_SHARE)),
         )
         if not self._shown and self._query.terms:
-            lines = ((Span(f"no match for {self._shown_query()}, esc clears", Role.MUTED),),)
+            lines = ((Span(f"no match for {self.filter_flag()}, esc clears", Role.MUTED),),)
         boxed = framed(self._title(place), lines, cells, context.glyphs, edge=Role.ACCENT, height=height)
         cursor = place - first + 1 if self._shown else None
         self._list.show_box(boxed, cursor, mark=context.glyphs.cursor if self._deck.needs_cursor_mark else "")
@@ -154,10 +154,7 @@ class EventsScreen(DeckScreen):
 
     def flags(self) -> tuple[str, ...]:
         """Return the filter: hidden it would be a trap."""
-        return (self._shown_query() if self._query.terms else "",)
-
-    def _shown_query(self) -> str:
-        return "filter on" if self._deck.masked else f"/{clean(self._query.text)}"
+        return (self.filter_flag(),)
 
     # --- moving ----------------------------------------------------------------------------------------
 
@@ -245,48 +242,21 @@ class EventsScreen(DeckScreen):
     def back(self) -> None:
         """Clear the filter, else go back to the pools."""
         if self._query.terms:
-            self._clear_filter()
+            self.clear_filter()
         else:
             self._deck.switch_mode("pools")
 
     # --- filter ----------------------------------------------------------------------------------------
 
-    def do_view_filter(self) -> None:
-        """Type a filter."""
-        self._filter.open()
-        self.repaint()
-        self._say_matches()
+    def query_now(self) -> Query:
+        """Return what is looked for."""
+        return self._query
 
-    @on(FilterBar.Typed)
-    def _filter_typed(self, message: FilterBar.Typed) -> None:
-        message.stop()
-        try:
-            query = parse_query(message.text)
-        except BadQuery as why:
-            self._filter.say(str(why), wrong=True)
-            return
-        self._look_for(query)
-        self._say_matches()
-
-    def _say_matches(self) -> None:
-        found, total = len(self._shown), len(self._deck.activity)
-        said = f"{found} of {total}" if found else f"no match for {self._query.text}, esc clears"
-        self._filter.say(said, wrong=False)
-
-    def _look_for(self, query: Query) -> None:
+    def look_for(self, query: Query) -> None:
+        """Show only the events that fit."""
         self._query = query
         self.repaint()
 
-    @on(FilterBar.Closed)
-    def _typing_over(self, message: FilterBar.Closed) -> None:
-        message.stop()
-        self._filter.display = False
-        self._deck.screen.set_focus(None)
-        if message.keep:
-            self.repaint()
-        else:
-            self._clear_filter()
-
-    def _clear_filter(self) -> None:
-        self._filter.clear()
-        self._look_for(Query())
+    def found(self) -> tuple[int, int]:
+        """Return how many events fit, and out of how many."""
+        return len(self._shown), len(self._deck.activity)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from textual import on
-
-from keydeck.dashboard.screens.deck import DeckScreen
-from keydeck.dashboard.widgets.filter_bar import FilterBar
+from keydeck.dashboard.screens.filtering import Filtering
 from keydeck.dashboard.widgets.pane_stack import PaneStack, Spot
 from keydeck.engine.state import HealthKind
 from keydeck.present.arranging import OWN_ORDER, Arrangement, matches
-from keydeck.present.finding import BadQuery, Query, parse_query
+from keydeck.present.finding import Query
 from keydeck.present.panes import PaneView
 
 USABLE = frozenset({HealthKind.READY, HealthKind.PROBING})
 
 
-class FindingActs(DeckScreen):
+class FindingActs(Filtering):
     """Handlers of the looking actions; the pools screen mixes them in."""
 
     _wish: Arrangement
@@ -26,7 +23,6 @@ class FindingActs(DeckScreen):
     _cursor: Spot | None
     _marks: frozenset[tuple[str, str]]
     _wide: bool
-    _filter: FilterBar
     _stack: PaneStack
 
     def do_move_down(self) -> None:
@@ -38,18 +34,13 @@ class FindingActs(DeckScreen):
         wish = self._wish
         arrow = self._deck.glyphs.menu
         return (
-            self._filter_flag(),
+            self.filter_flag(),
             "problems only" if wish.only_problems else "",
             f"zoom {self._name_of(wish.zoomed)}" if wish.zoomed is not None else "",
             f"by {wish.sort} {arrow}" if wish.sort != OWN_ORDER else "",
             "reversed" if wish.reverse else "",
             f"{len(self._marks)} marked" if self._marks else "",
         )
-
-    def _filter_flag(self) -> str:
-        if not self._wish.query.terms:
-            return ""
-        return "filter on" if self._deck.masked else f"/{self._deck.safe(self._wish.query.text)}"
 
     def _name_of(self, provider: str) -> str:
         return next((view.name for view in self._views if view.provider == provider), "")
@@ -61,43 +52,17 @@ class FindingActs(DeckScreen):
 
     # --- filter ----------------------------------------------------------------------------------------
 
-    def do_view_filter(self) -> None:
-        """Type a filter."""
-        self._filter.open()
-        self.repaint()
-        self._say_matches()
+    def query_now(self) -> Query:
+        """Return what is looked for."""
+        return self._wish.query
 
-    @on(FilterBar.Typed)
-    def _filter_typed(self, message: FilterBar.Typed) -> None:
-        message.stop()
-        try:
-            query = parse_query(message.text)
-        except BadQuery as why:
-            self._filter.say(str(why), wrong=True)
-            return
-        if query != self._wish.query:
-            self._look_for(replace(self._wish, query=query))
-        self._say_matches()
+    def look_for(self, query: Query) -> None:
+        """Show only the rows that fit."""
+        self._look_for(replace(self._wish, query=query))
 
-    def _say_matches(self) -> None:
-        found = matches(self._shown)
-        said = f"{found} of {sum(view.total for view in self._views)}"
-        text = self._wish.query.text
-        self._filter.say(said if found or not text else f"no match for {text}, esc clears", wrong=False)
-
-    @on(FilterBar.Closed)
-    def _typing_over(self, message: FilterBar.Closed) -> None:
-        message.stop()
-        self._filter.display = False
-        self._deck.screen.set_focus(None)
-        if message.keep:
-            self.repaint()
-        else:
-            self._clear_filter()
-
-    def _clear_filter(self) -> None:
-        self._filter.clear()
-        self._look_for(replace(self._wish, query=Query()))
+    def found(self) -> tuple[int, int]:
+        """Return how many rows fit, and out of how many."""
+        return matches(self._shown), sum(view.total for view in self._views)
 
     # --- narrowing and ordering ------------------------------------------------------------------------
 
@@ -163,7 +128,7 @@ class FindingActs(DeckScreen):
         """Take back one thing: the filter, the zoom, the problems view, the marks, the freeze."""
         wish = self._wish
         if wish.query.terms:
-            self._clear_filter()
+            self.clear_filter()
         elif wish.zoomed is not None:
             self._look_for(replace(wish, zoomed=None))
         elif wish.only_problems:
