@@ -44,6 +44,8 @@ class ChangeKind(StrEnum):
     """Its row cannot be read any more."""
     READY = "ready"
     STRATEGY = "strategy"
+    COOLDOWN = "cooldown"
+    """How long a kind of failure benches is another: the `detail` says which; without a provider, in all pools."""
     RESET = "reset"
     RESET_UNDONE = "reset_undone"
     RESUMED = "resumed"
