@@ -168,7 +168,7 @@ def check_change(fields: Mapping[str, object]) -> None:
         raise CooldownWrong("nothing is to change")
     change = Change()
     for name, value in fields.items():
-        change = replace(change, **_read(name, str(value)))
+        change = replace(change, **read_field(name, str(value)))
     _check_caps(change)
 
 
@@ -192,10 +192,15 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
 
 def _field(name: str, node: Any) -> dict[str, Any]:
     """Return one value of a change by the name of its field."""
-    return _read(name, node.value.strip() if node.id == "scalar" and not _is_null(node) else "")
+    return read_field(name, node.value.strip() if node.id == "scalar" and not _is_null(node) else "")
 
 
-def _read(name: str, text: str) -> dict[str, Any]:
+def read_field(name: str, text: str) -> dict[str, Any]:
+    """Return one field of a `Change` from what is written: ``wait``, ``5m``.
+
+    Raises:
+        CooldownWrong: it makes no sense.
+    """
     plain = name.lower().replace("-", "_")
     if plain not in _FIELDS:
         raise CooldownWrong(f"no such setting{_nearest(plain, _FIELDS)}")

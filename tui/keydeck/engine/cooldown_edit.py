@@ -13,7 +13,14 @@ from typing import Any, Final
 from keydeck.engine.config import change_config, parse_config
 from keydeck.engine.config_edit import Setting, composed, with_value
 from keydeck.engine.config_removal import without_value
-from keydeck.engine.cooldown_config import SECTION, CooldownWrong, check_change, plain_entry, plain_name
+from keydeck.engine.cooldown_config import (
+    SECTION,
+    CooldownWrong,
+    check_change,
+    plain_entry,
+    plain_name,
+    read_field,
+)
 from keydeck.engine.cooldown_policy import Change, Changes, Policy
 from keydeck.engine.errors import Refused
 from keydeck.engine.files import Disk
@@ -78,6 +85,28 @@ def entry_of(name: str, *, provider: str = "", row_id: str = "") -> Entry:
         return Entry(plain_entry(name), plain_name(_PROVIDERS, provider) if provider else "", row_id)
     except CooldownWrong as wrong:
         raise Refused(str(wrong)) from None
+
+
+def change_of(texts: Mapping[str, str], base: Change | None = None) -> Change:
+    """Return a change from what the operator wrote of its fields; blank: as without it; not named: as in `base`.
+
+    Raises:
+        Refused: one makes no sense.
+    """
+    change = base or _NOTHING
+    try:
+        for name, text in texts.items():
+            blank = {name if name in ("grows", "terminal_after") else f"{name}_s": None}
+            change = replace(change, **(read_field(name, text.strip()) if text.strip() else blank))
+        check_change(_fields(change))
+    except CooldownWrong as wrong:
+        raise Refused(str(wrong)) from None
+    return change
+
+
+def field_texts(change: Change | None) -> dict[str, str]:
+    """Return the fields of a change as people write them; those that it leaves alone are not there."""
+    return {name: str(value) for name, value in _fields(change).items()} if change else {}
 
 
 def entry_text(entry: Entry, change: Change | None) -> str:
