@@ -136,7 +136,7 @@ def test_a_preview_changes_nothing(two: Run) -> None:
     """It says what would be otherwise now and today, as text and for scripts, and leaves the home byte-identical."""
     before = tree(two.home)
     assert two.done("auth", "cooldown", "all", "429", "0", "--preview") == (
-        "ci: back now instead of 14:03:21\nopenrouter today: 1 bench, 1 none; out for 20s → 0s\n"
+        "ci: back now instead of 14:03:21\nopenrouter today: 1 bench, 1 fewer; out for 20s → 0s\n"
     )
     told = json.loads(two.done("auth", "cooldown", "all", "429", "10m", "--preview", "--json"))
     (pool,) = told["pools"]

@@ -75,6 +75,12 @@ def _row(policy: Policy, entry: Entry, kind: str, code: int | None) -> PolicyRow
     return PolicyRow(entry, rule, entry.change(policy) is not None)
 
 
+def entries(policy: Policy) -> int:
+    """Return how many entries config.yaml has, for all, for providers and for single keys."""
+    levels = (policy.everywhere, *policy.providers.values(), *policy.keys.values())
+    return sum(map(len, levels))
+
+
 def rule_text(rule: Rule, times: str = "×") -> str:
     """Return what a failure costs: ``1m``, ``none``, ``none``, ``5m, then log in``."""
     if not rule.wait_s:
@@ -91,11 +97,17 @@ def rule_text(rule: Rule, times: str = "×") -> str:
     return said
 
 
-def source_text(row: PolicyRow) -> str:
+def rule_fields(rule: Rule) -> dict[str, str]:
+    """Return the fields of a rule as people write them."""
+    cap = {"cap": str(wait_text(rule.cap_s))} if rule.cap_s < LONGEST_WAIT_S else {}
+    return {"wait": str(wait_text(rule.wait_s)), "grows": f"{rule.grows:g}", **cap}
+
+
+def source_text(row: PolicyRow, above: str = "from above") -> str:
     """Return where a rule comes from: the defaults, or which line of config.yaml, for whom."""
     if not row.rule.line:
         return "default"
-    whose = "" if row.is_own or not (row.entry.provider or row.entry.row_id) else ", from above"
+    whose = "" if row.is_own or not (row.entry.provider or row.entry.row_id) else f", {above}"
     return f"config.yaml line {row.rule.line}{whose}"
 
 
@@ -120,7 +132,7 @@ def preview_lines(preview: Preview, now: float, context: Context) -> list[str]:
 def _shift_line(shift: Shift, now: float, context: Context) -> str:
     row = shift.before.row
     label = row.label if isinstance(row, Credential) else row.id
-    name = "key" if context.masked else label_text(label, context.scrubber) or row.id
+    name = row.id if context.masked else label_text(label, context.scrubber) or row.id
     before, after = shift.before.health, shift.after.health
     if after.is_usable:
         return f"{name}: back now instead of {_end(before, now)}"
@@ -139,7 +151,7 @@ def _tally_line(tally: Tally, context: Context) -> str:
     counts = (
         (tally.shorter, "shorter"),
         (tally.longer, "longer"),
-        (tally.gone, "none"),
+        (tally.gone, "fewer"),
         (tally.new, "more"),
     )
     said = ", ".join(f"{number} {what}" for number, what in counts if number)
