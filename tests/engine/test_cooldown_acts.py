@@ -61,6 +61,17 @@ def test_a_new_entry_is_undone_by_taking_it_out(home: Path) -> None:
     assert (home / "config.yaml").read_text() == OURS
 
 
+def test_an_entry_for_all_says_who_has_one_of_its_own(home: Path) -> None:
+    """The more specific one counts there, and the operator should know."""
+    text = OURS + "    providers:\n      zai: {429: 1m}\n      openrouter: {429: 2m}\n      nous: {500: 1m}\n"
+    operator = Operator(start(home, text))
+    assert operator.set_cooldown(entry_of("429"), FIVE).notes == (
+        "openrouter, zai have entries of their own",
+    )
+    assert operator.set_cooldown(entry_of("500"), FIVE).notes == ("nous has an entry of its own",)
+    assert operator.set_cooldown(entry_of("429", provider="zai"), FIVE).notes == ()
+
+
 def test_an_entry_is_cleared_and_put_back(home: Path) -> None:
     """What it said comes back with the undo, in the form in which we write it."""
     operator = Operator(start(home))

@@ -436,7 +436,9 @@ class Operator:
         undo = Undo(
             f"wait after {entry.name}", lambda operator: operator.take_cooldown_back(entry, before, left)
         )
-        return Done(what, undo=undo)
+        own = sorted(entry.shadowed_by(self._reader.config().cooldown))
+        has = "has an entry of its own" if len(own) == 1 else "have entries of their own"
+        return Done(what, (f"{', '.join(own)} {has}",) if own else (), undo=undo)
 
     def take_cooldown_back(self, entry: Entry, former: Change | None, left: Change | None) -> Done:
         """Undo a change of a wait: give an entry what it said, if it still says what was `left`."""

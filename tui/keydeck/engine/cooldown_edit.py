@@ -63,6 +63,12 @@ class Entry:
         found = self.changes(policy).get(self.name)
         return replace(found, line=0) if found else None
 
+    def shadowed_by(self, policy: Policy) -> set[str]:
+        """Return the providers whose entry of the same name counts instead of this one."""
+        if self.level:
+            return set()
+        return {provider for provider, changes in policy.providers.items() if self.name in changes}
+
     def put(self, policy: Policy, change: Change | None) -> Policy:
         """Return the policy with another change here, or with none."""
         changes = {name: each for name, each in self.changes(policy).items() if name != self.name}

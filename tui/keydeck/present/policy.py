@@ -81,6 +81,11 @@ def entries(policy: Policy) -> int:
     return sum(map(len, levels))
 
 
+def times_sign(context: Context) -> str:
+    """Return the sign of multiplication."""
+    return "x" if context.glyphs.ellipsis.isascii() else "×"
+
+
 def rule_text(rule: Rule, times: str = "×") -> str:
     """Return what a failure costs: ``1m``, ``none``, ``none``, ``5m, then log in``."""
     if not rule.wait_s:
@@ -239,4 +244,5 @@ def override_lines(policy: Policy, snapshot: HomeSnapshot, provider: str, contex
         name = row_id if context.masked else label
         for row in policy_rows(policy, provider, row_id):
             if row.entry.name in changes:
-                yield f"{name}: {row.title} {rule_text(row.rule)}, config.yaml line {row.rule.line}"
+                rule = rule_text(row.rule, times_sign(context))
+                yield f"{name}: {row.title} {rule}, config.yaml line {row.rule.line}"
