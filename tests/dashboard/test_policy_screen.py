@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,11 @@ from keydeck.dashboard.dialogs.policy import PolicyDialog
 from keydeck.dashboard.screens.policy import PolicyScreen
 from keydeck.dashboard.screens.pools import PoolsScreen
 from keydeck.dashboard.screens.settings import SettingsScreen
+from keydeck.engine.cooldown_policy import Policy
+from keydeck.engine.cooldown_preview import Preview
 from keydeck.engine.events import Failed
+from keydeck.engine.snapshot import HomeReader, HomeSnapshot
+from keydeck.live.policy_today import Today
 from ui import Ui, running
 
 CONFIG = """\
@@ -240,3 +245,31 @@ async def test_names_are_hidden_where_they_are_masked(home: Path) -> None:
         assert "spare" not in ui.text
         await ui.press("j", "enter", "0")
         ui.sees("aaa001: back now")
+
+
+async def test_only_what_was_typed_last_is_judged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a busy day is read, keys go on to work; one reading and one judgement at a time serve them all."""
+    go_on, judged = threading.Event(), list[float | None]()
+    read, preview = Today.read, Today.preview
+
+    def slow(reader: HomeReader, now: float) -> Today:
+        assert go_on.wait(20)
+        return read(reader, now)
+
+    def noted(today: Today, snapshot: HomeSnapshot, policy: Policy, now: float) -> Preview:
+        judged.append(policy.everywhere["429"].wait_s)
+        return preview(today, snapshot, policy, now)
+
+    monkeypatch.setattr(Today, "read", slow)
+    monkeypatch.setattr(Today, "preview", noted)
+    async with cooldowns(home, "4", "C") as ui:
+        await ui.press("j", "enter")
+        await ui.pilot.press("end", "backspace", "backspace", "backspace", *"12")
+        await ui.pilot.press(*"0s")
+        ui.sees("120s")
+        assert judged == []
+        go_on.set()
+        await ui.settle()
+        assert judged[-1] == 120
+        assert len(judged) <= 2
+        ui.sees("ci: 14:03:51 instead of 14:03:21")

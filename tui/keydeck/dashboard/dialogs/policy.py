@@ -48,6 +48,8 @@ class PolicyDialog(FormDialog):
         self._today: Today | None = None
         self._preview = FixedLines(id="policy-preview")
         self._said: list[str] = []
+        self._asked: tuple[Entry, Change | None] | None = None
+        self._is_judging = False
 
     # --- building --------------------------------------------------------------------------------------
 
@@ -95,28 +97,38 @@ class PolicyDialog(FormDialog):
     def _look(self) -> None:
         """Show what is wrong with the fields, or what they would do."""
         try:
-            entry, change = self._wanted()
+            self._asked = self._wanted()
         except Refused as wrong:
+            self._asked = None
             self._show([])
             self.say(str(wrong) if self._is_begun() else "")
             return
         self.say("")
+        if not self._is_judging:
+            self._is_judging = True
+            self.run_worker(self._judge, group="io")  # type: ignore[arg-type]
 
-        async def judge() -> None:
-            await self._judge(entry, change)
+    async def _judge(self) -> None:
+        """Show what was asked last, one after the other: a busy day takes a while, and nobody waits for the rest."""
+        judged = None
+        while (asked := self._asked) is not None and asked is not judged:
+            lines = await self._judged(*asked)
+            judged = asked
+            if asked is self._asked:
+                self._show(lines)
+        self._is_judging = False
 
-        self.run_worker(judge, group="io", exclusive=True)  # type: ignore[arg-type]
-
-    async def _judge(self, entry: Entry, change: Change | None) -> None:
-        """Judge today twice, in a thread; what was typed meanwhile is judged instead."""
+    async def _judged(self, entry: Entry, change: Change | None) -> list[str]:
+        """Return what a change would do today; read and judged in a thread."""
         deck = self._deck
+        if change == self._before:
+            return ["as it is"]
         if self._today is None:
             self._today = await asyncio.to_thread(deck.read_today)
         snapshot, now = deck.snapshot, deck.clock()
         policy = entry.put(snapshot.policy, change)
         found = await asyncio.to_thread(self._today.preview, snapshot, policy, now)
-        lines = preview_lines(found, now, deck.row_context())
-        self._show(lines if change != self._before else ["as it is"])
+        return preview_lines(found, now, deck.row_context())
 
     def on_resize(self) -> None:
         """Break the lines anew."""
