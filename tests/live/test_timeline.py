@@ -168,6 +168,10 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [Configured(provider=POOL, strategy="random")],
         [("strategy", None, "random")],
     ),
+    "another wait": (
+        [Configured(provider=POOL, cooldown="429")],
+        [("cooldown", None, "429")],
+    ),
     "rows met": (
         [Adopted(rows={"aaa001": Seen(), "bbb002": Seen()})],
         [("adopted", None, None)],

@@ -135,6 +135,11 @@ SAID: dict[str, tuple[Change, str, str]] = {
         "· | now picks by random",
         "· | now picks by random",
     ),
+    "another wait": (
+        a_change(ChangeKind.COOLDOWN, row_id=None, label="", detail="rate_limit"),
+        "· | another wait after rate limit",
+        "· | another wait after rate limit",
+    ),
     "reset": (a_change(ChangeKind.RESET), "● | reset", "● | reset"),
     "a reset that was undone": (
         a_change(ChangeKind.RESET_UNDONE, code=429, message="slow down", until=NOW + 840),

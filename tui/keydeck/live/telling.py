@@ -253,8 +253,11 @@ def _edited(told: _Told) -> Iterator[Change]:
 
 
 def _configured(told: _Told) -> Iterator[Change]:
-    provider, strategy = told.event.provider, told.event.strategy
-    yield told.change(ChangeKind.STRATEGY, None, provider=provider, detail=strategy)
+    event = told.event
+    if event.cooldown:
+        yield told.change(ChangeKind.COOLDOWN, None, provider=event.provider, detail=event.cooldown)
+    if event.strategy:
+        yield told.change(ChangeKind.STRATEGY, None, provider=event.provider, detail=event.strategy)
 
 
 def _adopted(told: _Told) -> Iterator[Change]:

@@ -158,7 +158,7 @@ def change_name(change: Change, context: Context) -> str:
 def _names(change: Change, context: Context) -> tuple[str, str]:
     provider = label_text(change.provider, context.scrubber)
     if change.row_id is None:
-        return provider or "journal", ""
+        return provider or ("all pools" if change.kind is ChangeKind.COOLDOWN else "journal"), ""
     name = label_text(change.label, context.scrubber) or label_text(change.row_id, context.scrubber)
     name = "key" if context.masked else name
     return (provider, name) if provider else (name, "")
@@ -260,6 +260,10 @@ def _strategy(change: Change, _now: float, context: Context) -> str:
     return f"now picks by {_detail(change, context)}"
 
 
+def _cooldown(change: Change, _now: float, context: Context) -> str:
+    return f"another wait after {_detail(change, context).replace('_', ' ')}"
+
+
 def _came_back(change: Change, _now: float, context: Context) -> str:
     if change.is_outside and change.detail == Return.CLEARED:
         return f"{_OUTSIDE}: cooldown cleared"
@@ -338,6 +342,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.BROKEN: _broken,
     ChangeKind.READY: _came_back,
     ChangeKind.STRATEGY: _strategy,
+    ChangeKind.COOLDOWN: _cooldown,
     ChangeKind.RESET: _plain,
     ChangeKind.RESET_UNDONE: _reset_undone,
     ChangeKind.RESUMED: _resumed,
