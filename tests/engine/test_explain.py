@@ -155,8 +155,7 @@ class Agent:
         waits = self.pool.wait_state()
         kinds = {Outcome.PICK: WaitKind.READY, Outcome.CHANCE: WaitKind.READY}
         assert waits.kind == kinds.get(said.outcome, said.outcome)
-        paused = any(row.reason is Reason.PAUSED for row in said.rows)  # which may hide a longer bench
-        if waits.kind is WaitKind.ALL_OUT and not paused:
+        if waits.kind is WaitKind.ALL_OUT:
             soonest = said.soonest
             assert (waits.credential_id, waits.until) == (
                 (soonest.id, pytest.approx(soonest.ready_at)) if soonest else (None, None)
@@ -382,6 +381,7 @@ def test_a_pause_hides_a_bench_and_says_when_that_ends(home: Path) -> None:
     operator.pause("openrouter", "aaa001", until=NOW + 300)
     found = why(home)
     assert (found.reason, found.until, found.ready_at) == (Reason.PAUSED, NOW + 300, NOW + 900)
+    assert a_pool(home).wait_state().until == NOW + 900
     assert acts(found) == [Act.WAIT, Act.RESUME]
     operator.pause("openrouter", "aaa001")
     found = why(home)
@@ -414,6 +414,20 @@ def test_what_waiting_does_not_heal_says_what_does(
     assert (found.reason, acts(found), found.ready_at) == (reason, wanted, None)
     if reason is Reason.NO_SECRET and wanted[0] is Act.SET_VARIABLE:
         assert (found.said, found.remedies[0].name) == ("MY_KEY unset", "MY_KEY")
+
+
+def test_a_model_that_waiting_does_not_bring_back_is_passed_over(home: Path) -> None:
+    """Where config.yaml says so of a limit: by the pick as by its explanation, and until a reset."""
+    write_store(home, {"openrouter": keys("aaa001", "aaa002")})
+    follow(home, "fill_first", "credential_pool: {cooldown: {429: {terminal_after: 1}}}\n")
+    with a_pool(home) as pool:
+        pool.select()
+        pool.mark_exhausted_and_rotate(status_code=429, error_context=PER_MODEL, model=MODEL)
+        found = pool.explain(model=MODEL).rows[0]
+        assert (found.reason, found.ready_at) == (Reason.MODEL_LIMIT, None)
+        taken = pool.select(model=MODEL)
+        assert taken is not None and taken.id == "aaa002"
+        assert pool.explain().pick == "aaa001"
 
 
 def test_leases_are_told_and_of_weight_for_leases_only(home: Path) -> None:

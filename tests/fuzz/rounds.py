@@ -407,6 +407,9 @@ def _search_acts_of(run: Run, search: Search, provider: str, target: str, row: d
     """Search what acts on a key tell, done or refused: a refusal names the key meant, or the one in the way."""
     for args in (
         ["reset", target],
+        ["pause", target, "--until", "2h"],
+        ["resume", target],
+        ["refresh", target],
         ["remove", f"{target}00", "--yes"],
         ["edit", target, "--base-url", "nowhere"],
         ["edit", target, "--base-url", "https://there.example"],
