@@ -34,7 +34,7 @@ class Ui:
         return self
 
     async def settle(self) -> None:
-        if waiting := [worker for worker in self.app.workers if worker.group in ("write", "past")]:
+        if waiting := [worker for worker in self.app.workers if worker.group in ("write", "past", "io")]:
             await self.app.workers.wait_for_complete(waiting)
         await self.pilot.pause()
         await self.pilot.pause()

@@ -9,6 +9,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,32 +22,37 @@ from textual import events
 from textual.widgets import Input
 
 import keydeck
-from fakes import a_key, benched, keys, tree, write_store
-from keydeck.dashboard.actions import ACTIONS, DETAIL, EVENTS, POOLS, SETTINGS, Action, key_name
+from fakes import NOW, a_key, benched, keys, tree, write_store
+from keydeck.dashboard.actions import ACTIONS, DETAIL, EVENTS, POLICY, POOLS, SETTINGS, Action, key_name
 from keydeck.dashboard.dialogs.palette import Found, PaletteDialog
 from keydeck.dashboard.screens.deck import DeckScreen
+from keydeck.engine.config import parse_config
 from ui import Ui, running
 
-SCREENS: Final = (POOLS, DETAIL, EVENTS, SETTINGS)
+SCREENS: Final = (POOLS, DETAIL, EVENTS, SETTINGS, POLICY)
 RESERVED: Final = frozenset(
     {"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+[", "ctrl+a", "ctrl+b"}
 )
 TALL: Final = (130, 120)
 """A terminal in which the longest list shows whole."""
 SMALL: Final = (60, 16)
-FAR: Final = 4_102_444_800.0
-"""The year 2100: a bench that other processes, with clocks of their own, find in place too."""
+FAILED_AT: Final = max(NOW, time.time())
+FAR: Final = FAILED_AT + 7 * 86400
+"""A bench that other processes, with clocks of their own, find in place too."""
 
 
 def start(home: Path) -> None:
     """Write the store from which every effect starts."""
     rows = [
         a_key("aaa001", "one"),
-        a_key("aaa002", "two", priority=1, **benched(429, until=FAR)),
-        a_key("aaa003", "three", priority=2, **benched(402, until=FAR)),
+        a_key("aaa002", "two", priority=1, **benched(429, until=FAR, last_status_at=FAILED_AT)),
+        a_key("aaa003", "three", priority=2, **benched(402, until=FAR, last_status_at=FAILED_AT)),
     ]
     write_store(home, {"openrouter": rows, "zai": keys("bbb001")})
-    (home / "config.yaml").write_text("credential_pool_strategies:\n  openrouter: fill_first\n")
+    (home / "config.yaml").write_text(
+        "credential_pool_strategies:\n  openrouter: fill_first\n"
+        "credential_pool:\n  cooldown:\n    providers:\n      openrouter: {rate_limit: 90s}\n"
+    )
 
 
 # --- what the dangerous ones do ----------------------------------------------------------------------------
@@ -60,6 +66,8 @@ class Seen:
     """Label and health, in order."""
     strategy: str = "fill_first"
     urls: tuple[str, ...] = ("https://openrouter.ai/api/v1",) * 3
+    waits: tuple[tuple[str, float], ...] = (("rate_limit", 90.0),)
+    """What config.yaml says of cooldowns for it."""
 
 
 def seen_by_another_process(home: Path) -> Seen:
@@ -79,7 +87,14 @@ def seen_by_another_process(home: Path) -> Seen:
         tuple((row["label"], row["health"]) for row in rows),
         pools["openrouter"]["strategy"],
         tuple(row["base_url"] for row in rows),
+        waits_of(home),
     )
+
+
+def waits_of(home: Path) -> tuple[tuple[str, float], ...]:
+    told = parse_config((home / "config.yaml").read_bytes(), {}, home / "config.yaml").cooldown
+    changes = told.providers.get("openrouter", {})
+    return tuple((name, change.wait_s or 0.0) for name, change in changes.items())
 
 
 ONE, TWO, THREE = Seen().rows
@@ -125,6 +140,13 @@ EFFECTS: Final[dict[str, tuple[Stage, ...]]] = {
         (("R",), Seen()),
         (("y",), replace(Seen(), rows=(ONE, READY_TWO, READY_THREE))),
     ),
+    "policy.change": (
+        (
+            ("C", "enter", "end", *("backspace",) * 3, *"5m", "enter"),
+            replace(Seen(), waits=(("rate_limit", 300.0),)),
+        ),
+    ),
+    "policy.default": ((("C", "r"), replace(Seen(), waits=())),),
     "app.undo": (
         (("j", "n"), replace(Seen(), rows=(TWO, ONE, THREE))),
         (("u",), Seen()),
@@ -159,7 +181,7 @@ def first_screen(action: Action) -> str:
 
 async def go(ui: Ui, screen: str) -> DeckScreen:
     """From the pools go to a screen, with the cursor on a key."""
-    for key in {POOLS: (), DETAIL: ("enter",), EVENTS: ("2",), SETTINGS: ("4",)}[screen]:
+    for key in {POOLS: (), DETAIL: ("enter",), EVENTS: ("2",), SETTINGS: ("4",), POLICY: ("C",)}[screen]:
         await hit(ui, key)
     found = ui.app.screen
     assert isinstance(found, DeckScreen) and screen == found.NAME

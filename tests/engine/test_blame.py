@@ -209,6 +209,13 @@ def test_different_failures_of_one_request_are_charged_each(three: Path) -> None
     assert out(three) == ["aaa001", "bbb002", "ccc003"]
 
 
+def test_what_another_key_may_not_cure_is_tried_with_one_other_at_most(three: Path) -> None:
+    """A plain 403 (design 4): the request gets one more row, and after that none; other requests go on."""
+    pool = a_pool(three)
+    assert fails_on(pool, "r1", [403, 403]) == ["aaa001", "bbb002", None]
+    assert picked(pool) == "ccc003"
+
+
 def test_without_a_request_id_every_row_is_charged(three: Path) -> None:
     """Nobody can tell then that it was one request."""
     assert fails_on(a_pool(three), None, [429] * 3) == ["aaa001", "bbb002", "ccc003", None]

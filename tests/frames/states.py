@@ -86,6 +86,25 @@ def odd_pools(home: Path) -> None:
     write_store(home, {"openrouter": keys("aaa001"), "deepseek": "a word"})
 
 
+POLICY = """\
+credential_pool:
+  cooldown:
+    429: 90s
+    usage_limit: {wait: 2h, sole_cap: 3h}
+    500: soon
+    providers:
+      anthropic: {forbidden: 0}
+    keys:
+      b7740e: {429: 10s}
+"""
+
+
+def policy(home: Path) -> None:
+    past(home)
+    with (home / "config.yaml").open("a") as config:
+        config.write(POLICY)
+
+
 async def break_store(ui: Ui, home: Path) -> None:
     (home / "auth.json").write_text('{"version": 1,')
     ui.clock.forward(12)
@@ -263,6 +282,20 @@ STATES: dict[str, State] = {
     "edit": State(("j", "j", "j", "e")),
     "edit-env": State(("tab", "e")),
     "edit-refused": State(("j", "j", "j", "e", *("backspace",) * 9, *typed("old-laptop"), "enter")),
+    # cooldowns
+    "cooldowns": State(("C",), policy),
+    "cooldowns-everywhere": State(("4", "C"), policy),
+    "cooldowns-ascii": State(("C", "j"), policy, options={"glyphs": ASCII}),
+    "cooldowns-masked": State(("m", "C", "G"), policy),
+    "cooldowns-read-only": State(("C", "G"), policy, options={"read_only": True}),
+    "cooldown": State(("C", "j", "enter"), policy),
+    "cooldown-preview": State(("C", "j", "enter", "0"), policy),
+    "cooldown-nothing": State(("C", "j", "enter", *typed("20m")), policy),
+    "cooldown-status": State(("C", "G", "enter", *typed("50")), policy),
+    "cooldown-refused": State(("C", "j", "enter", *typed("soon"), "enter"), policy),
+    "cooldown-masked": State(("m", "C", "j", "enter", "0"), policy),
+    "cooldown-managed": State(("C", "enter"), managed),
+    "cooldown-told": State(("C", "j", "enter", *typed("5m"), "enter"), policy),
     # settings
     "settings": State(("4",)),
     "settings-by-flag": State(("4",), options={"glyphs": ASCII, "masked": True, "read_only": True}),

@@ -168,6 +168,10 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [Configured(provider=POOL, strategy="random")],
         [("strategy", None, "random")],
     ),
+    "another wait": (
+        [Configured(provider=POOL, cooldown="429")],
+        [("cooldown", None, "429")],
+    ),
     "rows met": (
         [Adopted(rows={"aaa001": Seen(), "bbb002": Seen()})],
         [("adopted", None, None)],
@@ -202,6 +206,8 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [("outside", "aaa001", "recoloured")],
     ),
     "uses": ([Used(counts={"aaa001": 5})], []),
+    "about no row": ([Reset(ids=(), provider=POOL), Succeeded(ids=(), provider=POOL)], []),
+    "a key that is not here": ([Failed(ids=(), provider=POOL, code=402)], [("refused", None, None)]),
     "work in flight": (
         [
             Leased(ids=("aaa001",), provider=POOL, lease="one", ttl_s=60.0),
@@ -210,7 +216,6 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [],
     ),
     "a probe": ([Probed(ids=("aaa001",), provider=POOL, by="me")], []),
-    "about no row": ([Reset(ids=(), provider=POOL), Failed(ids=(), provider=POOL)], []),
 }
 
 

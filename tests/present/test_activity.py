@@ -88,6 +88,11 @@ SAID: dict[str, tuple[Change, str, str]] = {
         "· | not benched: 503 provider overloaded: try later",
         "· | not benched: 503 provider overloaded",
     ),
+    "refused with a key that is not here": (
+        a_change(ChangeKind.REFUSED, row_id=None, label="", code=402),
+        "· | a key that is not here: 402 payment required",
+        "· | a key that is not here: 402 payment required",
+    ),
     "out for one model": (
         a_change(ChangeKind.REFUSED, code=429, detail="vendor/m1", until=NOW + 60),
         "· | out for vendor/m1: 429 rate limit, cooling until 14:03:11",
@@ -129,6 +134,11 @@ SAID: dict[str, tuple[Change, str, str]] = {
         a_change(ChangeKind.STRATEGY, row_id=None, label="", detail="random"),
         "· | now picks by random",
         "· | now picks by random",
+    ),
+    "another wait": (
+        a_change(ChangeKind.COOLDOWN, row_id=None, label="", detail="rate_limit"),
+        "· | another wait after rate limit",
+        "· | another wait after rate limit",
     ),
     "reset": (a_change(ChangeKind.RESET), "● | reset", "● | reset"),
     "a reset that was undone": (

@@ -331,6 +331,14 @@ def test_a_key_that_cooled_waits_for_its_probe(home: Path) -> None:
     assert (told["health"], told["in_flight"], told["until"]) == ("probing", 0, NOW + 40)
 
 
+def test_a_date_that_was_followed_stays_so_while_the_key_is_tried(home: Path) -> None:
+    """The end that hermes wrote has come; nothing says that it was not followed."""
+    write_store(home, {POOL: [a_key("aaa001", **benched(until=NOW - 20))]})
+    known = facts(a_reader(home).read(), "aaa001")
+    assert "probing" in known
+    assert "evidence    found in the file (hermes)\n" in f"{known}\n"
+
+
 def test_a_key_that_is_tried_says_so(home: Path) -> None:
     """Somebody's request is under way; others wait for its answer."""
     snapshot = tell(home, COOLED, TRIED)

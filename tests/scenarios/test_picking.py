@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from crowd import lease_one
-from fakes import FakeClock, a_key, a_pool, a_reader, benched, keys, load, tree, write_down, write_store
+from fakes import FakeClock, a_key, a_pool, a_reader, benched, keys, load, write_down, write_store
 from keydeck.engine.acts import Operator
 from keydeck.engine.events import Failed, Reset
+from keydeck.engine.pool import CredentialPool
 from keydeck.engine.state import HealthKind, PoolState
 
 POOL = "openrouter"
@@ -54,13 +55,57 @@ class TestFS19UnknownKeyHint:
     @pytest.mark.parametrize("hint", [{"api_key_hint": "sk-long-gone"}, {"credential_id": "zzz999"}, {}])
     def test_fs_19_nothing_is_marked(self, home: Path, hint: dict[str, str]) -> None:
         """By key, by id or without either: no healthy key is benched, and the next one is handed out."""
-        write_store(home, {POOL: keys("aaa001", "bbb002")})
-        before = tree(home)
+        path = write_store(home, {POOL: keys("aaa001", "bbb002")})
+        before = path.read_bytes()
         pool = a_pool(home)
         row = pool.mark_exhausted_and_rotate(status_code=402, **hint)  # type: ignore[arg-type]
         assert row is not None
         assert row.id == "aaa001"
-        assert tree(home) == before
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("hint", [{"api_key_hint": "sk-long-gone"}, {"credential_id": "zzz999"}])
+    def test_fs_19_somebody_is_told(self, home: Path, hint: dict[str, str]) -> None:
+        """The journal says that a failure of a key that is not here was reported, and not which key it was."""
+        write_store(home, {POOL: keys("aaa001")})
+        pool = a_pool(home)
+        pool.report_failure(status_code=402, error_context={"message": "sk-long-gone is spent"}, **hint)  # type: ignore[arg-type]
+        (told,) = [record.event for _, record in pool._store.history() if isinstance(record.event, Failed)]
+        assert (told.ids, told.code, told.key) == ((), 402, None)
+        assert ("sk-long-gone" in (told.message or "")) == ("api_key_hint" not in hint)
+
+
+class TestFS17LateFailureFromAnOldClient:
+    """The pool has gone on from A to B; a client that still holds A is refused."""
+
+    def test_fs_17_the_key_it_holds_is_marked(self, home: Path) -> None:
+        """A pays, also a second time; B stays untouched and is handed out."""
+        write_store(home, {POOL: keys("aaa001", "bbb002", "ccc003")})
+        pool = a_pool(home)
+        first = pool.select()
+        assert first is not None
+        pool.mark_exhausted_and_rotate(status_code=429)
+        for _ in range(2):
+            following = pool.mark_exhausted_and_rotate(status_code=429, api_key_hint=first.runtime_api_key)
+            assert following is not None
+            assert following.id == "bbb002"
+        assert [row.id for row in pool.entries() if row.last_status] == ["aaa001"]
+
+
+class TestFS18FallbackErrorStaysWithTheFallback:
+    """A run has failed over from one provider to another, which refuses it as well."""
+
+    def test_fs_18_the_first_pool_is_not_charged(self, home: Path) -> None:
+        """Reported to the wrong pool, by the key or by whoever asked neither pool, it marks nobody there."""
+        write_store(home, {POOL: keys("aaa001"), "deepseek": keys("ddd001")})
+        primary, fallback = a_pool(home), CredentialPool("deepseek", a_reader(home))
+        row = fallback.select()
+        assert row is not None
+        primary.report_failure(status_code=429, api_key_hint=row.runtime_api_key)
+        primary.report_failure(status_code=429)
+        assert [each.last_status for each in primary.entries()] == [None]
+        fallback.mark_exhausted_and_rotate(status_code=429)
+        assert [each.last_status for each in fallback.entries()] == ["exhausted"]
+        assert [each.last_status for each in primary.entries()] == [None]
 
 
 class TestFS33PartialLossIsVisible:

@@ -19,6 +19,7 @@ _COMMANDS: Final = (
     "move",
     "edit",
     "strategy",
+    "cooldown",
     "status",
     "explain",
     "events",

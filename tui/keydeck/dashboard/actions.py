@@ -16,10 +16,12 @@ POOLS: Final = "pools"
 DETAIL: Final = "detail"
 EVENTS: Final = "events"
 SETTINGS: Final = "settings"
-EVERYWHERE: Final = frozenset({POOLS, DETAIL, EVENTS, SETTINGS})
+POLICY: Final = "policy"
+EVERYWHERE: Final = frozenset({POOLS, DETAIL, EVENTS, SETTINGS, POLICY})
 _ON_POOLS: Final = frozenset({POOLS})
 _ON_LISTS: Final = frozenset({POOLS, EVENTS})
 _ON_KEYS: Final = frozenset({POOLS, DETAIL})
+_ON_POLICY: Final = frozenset({POLICY})
 
 _KEY_NAMES: Final = {
     "question_mark": "?",
@@ -69,6 +71,7 @@ _ALSO: Final = {
     "app.quit": "exit leave close",
     "go.events": "history timeline journal activity log",
     "view.follow": "newest tail",
+    "go.cooldowns": "policy wait bench how long config 429",
     "go.settings": "preferences options keymap rebind config",
     "share.shot": "picture svg export",
     "share.id": "clipboard",
@@ -167,6 +170,19 @@ def _anywhere(
     return Action(id=action_id, keys=keys, text=text, help=help_text, group=group, bar=bar)
 
 
+def _wait(action_id: str, keys: tuple[str, ...], text: str, help_text: str, *, bar: int) -> Action:
+    return Action(
+        id=action_id,
+        keys=keys,
+        text=text,
+        help=help_text,
+        group="change",
+        scope=_ON_POLICY,
+        bar=bar,
+        dangerous=True,
+    )
+
+
 def _setting(action_id: str, keys: tuple[str, ...], text: str, help_text: str, *, bar: int = 0) -> Action:
     scope = frozenset({SETTINGS})
     return Action(id=action_id, keys=keys, text=text, help=help_text, group="app", scope=scope, bar=bar)
@@ -223,6 +239,21 @@ ACTIONS: Final[tuple[Action, ...]] = (
     _look("view.zoom", ("z",), "zoom", "only this pool, or all again"),
     _look("view.wide", ("w",), "wide", "more columns, or the usual ones"),
     _look("view.freeze", ("p",), "freeze", "hold what is shown; clocks go on", scope=_ON_LISTS),
+    _look(
+        "policy.next",
+        ("tab", "l", "right"),
+        "whose",
+        "the waits of the next provider, or those of all",
+        bar=5,
+        scope=_ON_POLICY,
+    ),
+    _look(
+        "policy.previous",
+        ("shift+tab", "h", "left"),
+        "whose before",
+        "the waits of the provider before",
+        scope=_ON_POLICY,
+    ),
     Action(
         id="view.back",
         keys=("escape",),
@@ -230,7 +261,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         help="close, clear or go back, one at a time",
         group="look",
         bar=2,
-        bar_on=frozenset({DETAIL, EVENTS, SETTINGS}),
+        bar_on=frozenset({DETAIL, EVENTS, SETTINGS, POLICY}),
     ),
     _look("view.mask", ("m",), "mask", "hide names, mails and messages", bar=10, scope=EVERYWHERE),
     _change("key.mark", ("v",), "mark", "mark this key: space, r, d act on all marked", pools=True),
@@ -244,6 +275,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     _change("key.down", ("J",), "move down", "one place down in its pool"),
     _change("pool.strategy", ("s",), "strategy", "how this pool picks its next key", bar=4),
     _change("pool.reset", ("R",), "reset pool", "end every bench of this pool, after a question"),
+    _wait("policy.change", ("enter", "space"), "set wait", "another wait after such a failure", bar=3),
+    _wait("policy.default", ("r",), "usual wait", "as without an entry of its own in config.yaml", bar=4),
     Action(
         id="app.undo",
         keys=("u",),
@@ -281,6 +314,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         bar=9,
         bar_on=frozenset({POOLS, DETAIL}),
     ),
+    _anywhere("go.cooldowns", ("C",), "cooldowns", "how long failures bench, for all or one provider", "go"),
     _anywhere("go.settings", ("4",), "settings", "look, keys and other settings", "go"),
     _anywhere("app.palette", ("ctrl+p", "colon"), "commands", "find any command, pool or key", "go"),
     _setting(

@@ -28,6 +28,7 @@ from keydeck.dashboard.messages import SnapshotArrived
 from keydeck.dashboard.screens.deck import DeckScreen
 from keydeck.dashboard.screens.detail import DetailScreen
 from keydeck.dashboard.screens.events import EventsScreen
+from keydeck.dashboard.screens.policy import PolicyScreen
 from keydeck.dashboard.screens.pools import PoolsScreen
 from keydeck.dashboard.screens.settings import SettingsScreen
 from keydeck.dashboard.settings import Settings, SettingsFile
@@ -42,6 +43,7 @@ from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.live.activity import RING, Activity, Change, known_before
 from keydeck.live.chronicle import Chronicle
+from keydeck.live.policy_today import Today
 from keydeck.live.watch import Watch
 from keydeck.present.activity import settled
 from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
@@ -251,7 +253,7 @@ class PoolApp(App[None]):
     def show_pool(self, provider: str, row_id: str | None) -> None:
         """Go to a pool or one of its keys, wherever we are."""
         self.switch_mode(DEFAULT_MODE)
-        while isinstance(self.screen, DetailScreen):
+        while isinstance(self.screen, DetailScreen | PolicyScreen):
             self.pop_screen()
         self._pools.show_place(provider, row_id)
 
@@ -264,6 +266,10 @@ class PoolApp(App[None]):
         if row_id is not None:
             self.push_screen(DetailScreen(self, provider, row_id))
         return True
+
+    def show_policy(self, provider: str) -> None:
+        """Go to how long failures bench, for a provider or for all."""
+        self.push_screen(PolicyScreen(self, provider))
 
     # --- pictures --------------------------------------------------------------------------------------
 
@@ -395,6 +401,10 @@ class PoolApp(App[None]):
     def action_help_quit(self) -> None:
         """Say on ctrl+c, which other programs quit by, how to quit here."""
         self.tell("q quits", "information")
+
+    def read_today(self) -> Today:
+        """Read what happened to the keys today; slow, to be called in a thread."""
+        return Today.read(self._reader, self.clock())
 
     def act(self, act: Act, about: Iterable[Place] = ()) -> None:
         """Run an act beside the screen; success and refusal are told in one line each."""

@@ -6,11 +6,26 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from keydeck.dashboard.actions import ACTIONS, DETAIL, EVENTS, GROUPS, POOLS, SETTINGS, Action, key_name
+from keydeck.dashboard.actions import (
+    ACTIONS,
+    DETAIL,
+    EVENTS,
+    GROUPS,
+    POLICY,
+    POOLS,
+    SETTINGS,
+    Action,
+    key_name,
+)
 
 BEGIN: Final = "<!-- keys: made by keydeck.dashboard.key_docs -->"
 END: Final = "<!-- end of keys -->"
-_ONLY_ON: Final = {DETAIL: "one key in full", EVENTS: "the events", SETTINGS: "the settings"}
+_ONLY_ON: Final = {
+    DETAIL: "one key in full",
+    EVENTS: "the events",
+    SETTINGS: "the settings",
+    POLICY: "the cooldowns",
+}
 
 
 def keys_table() -> str:

@@ -9,10 +9,10 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.backups import back_up_now
 from keydeck.engine.checks import checked_label, checked_url, default_label, must_be_new, must_take_keys
@@ -38,6 +38,10 @@ from keydeck.engine.store import LOCK_TIMEOUT_S, StoreSnapshot, Transaction, Wai
 
 UNDO_OF_REMOVAL_S: Final = 60.0
 """How long a removed secret may wait in memory for an undo, in seconds."""
+
+if TYPE_CHECKING:
+    from keydeck.engine.cooldown_edit import Entry
+    from keydeck.engine.cooldown_policy import Change
 
 # Strategies that do not care which row stands first.
 _UNORDERED: Final = frozenset({"least_used", "random"})
@@ -414,8 +418,57 @@ class Operator:
         said = f"{provider} {'now picks' if changed else 'already picked'} by {name}"
         return Done(said, notes, undo=undo if can_undo else None)
 
+    def set_cooldown(self, entry: Entry, change: Change) -> Done:
+        """Choose how long one kind of failure benches; changes that one entry of config.yaml.
+
+        Raises:
+            Refused: no such provider, it makes no sense, or the file's form does not allow a safe edit.
+            ConfigError: config.yaml is broken, managed or read-only.
+        """
+        return self._put_cooldown(entry, change)
+
+    def clear_cooldown(self, entry: Entry) -> Done:
+        """Let a kind of failure cost again what it costs without this entry of config.yaml.
+
+        Raises:
+            Refused: no such provider, or the file's form does not allow a safe edit.
+            ConfigError: config.yaml is broken, managed or read-only.
+        """
+        return self._put_cooldown(entry, None)
+
+    def _put_cooldown(self, entry: Entry, change: Change | None) -> Done:
+        from keydeck.engine.cooldown_edit import entry_text, write_cooldown
+
+        if entry.provider:
+            entry = replace(entry, provider=self._known(entry.provider))
+        before, what = entry.change(self._reader.config().cooldown), entry_text(entry, change)
+        changed = write_cooldown(
+            self._reader.home,
+            entry,
+            change,
+            env=self._reader.env(),
+            disk=self._reader.disk,
+            before_write=self._keep_config_copy,
+        )
+        if not changed:
+            return Done(f"{what} already")
+        left = entry.change(self._reader.config().cooldown)
+        self._reader.store.append(Configured(provider=entry.provider, cooldown=entry.name))
+        undo = Undo(
+            f"wait after {entry.name}", lambda operator: operator.take_cooldown_back(entry, before, left)
+        )
+        own = sorted(entry.shadowed_by(self._reader.config().cooldown))
+        has = "has an entry of its own" if len(own) == 1 else "have entries of their own"
+        return Done(what, (f"{', '.join(own)} {has}",) if own else (), undo=undo)
+
+    def take_cooldown_back(self, entry: Entry, former: Change | None, left: Change | None) -> Done:
+        """Undo a change of a wait: give an entry what it said, if it still says what was `left`."""
+        if entry.change(self._reader.config().cooldown) != left:
+            raise Refused(f"the wait after {entry.name} was changed meanwhile; nothing was undone")
+        return self._put_cooldown(entry, former)
+
     def strategy_obstacle(self) -> str | None:
-        """Say why no strategy can be written now, or None."""
+        """Say why nothing can be written into config.yaml now, or None."""
         home = self._reader.home
         try:
             check_not_managed(home, self._reader.env(), self._reader.disk)

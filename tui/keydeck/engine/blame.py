@@ -14,6 +14,8 @@ _REQUESTS_KEPT: Final = 256
 @dataclass(slots=True)
 class _Request:
     tried: set[str] = field(default_factory=set)
+    credentials: int = 0
+    """How many of them; rows with one secret are one."""
     charged: dict[Hashable, list[str]] = field(default_factory=dict)
 
 
@@ -28,6 +30,7 @@ class Requests:
         request = self._known[request_id] = self._known.pop(request_id, _Request())
         if len(self._known) > _REQUESTS_KEPT:
             del self._known[next(iter(self._known))]
+        request.credentials += request.tried.isdisjoint(ids)
         request.tried.update(ids)
         charged = request.charged.setdefault(failure, [])
         if not any(row_id in charged for row_id in ids):
@@ -35,6 +38,11 @@ class Requests:
                 return False
             charged.append(next(iter(ids)))
         return True
+
+    def has_rotated(self, request_id: str | None) -> bool:
+        """Tell whether a request failed on more than one credential."""
+        request = self._known.get(request_id or "")
+        return request is not None and request.credentials > 1
 
     def tried(self, request_id: str | None) -> Collection[str]:
         """Return the rows on which a request failed."""

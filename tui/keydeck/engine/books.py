@@ -23,6 +23,7 @@ BATCH_ROWS: Final = 256
 """With uses of so many different rows gathered, they are told without waiting longer."""
 _LONGEST_QUEUE: Final = 4096
 _TRIES: Final = 8
+_AT_WORK_S: Final = 1.0
 _SETTLING: Final = frozenset({Outside, Adopted})
 _UNTOLD: Final = 1 << 62
 """The offset at which what is not told yet would stand: behind everything."""
@@ -183,6 +184,13 @@ class Books:
     def pending(self, row_id: str) -> int:
         """Return how many uses of a row are gathered and not told."""
         return self._pending.get(row_id, 0)
+
+    def others_at_work(self) -> int:
+        """Return how many other writers told something within the last second."""
+        since, own = self._clock() - _AT_WORK_S, self.writer
+        told = self.ledger.writers.items()
+        # A name with a dash is a checkpoint's, of a writer that has one of its own.
+        return sum(at > since and writer != own and "-" not in writer for writer, (_, at) in told)
 
     def bytes_since_checkpoint(self) -> int:
         """Return how much journal somebody who opens the store would have to fold."""

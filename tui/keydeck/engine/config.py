@@ -1,4 +1,4 @@
-"""What config.yaml says about pools, endpoints and the fallback chain, and the one value we write there.
+"""What config.yaml says about pools, endpoints and the fallback chain, and the values we write there.
 
 The rule here: whatever is in the file, the answer is a `Config` or a `ConfigBroken` of one line that quotes
 none of it.
@@ -225,16 +225,40 @@ def set_strategy(
         ConfigBroken: the file cannot be understood, so it is not touched.
         Refused: no such strategy, no safe place for it, or another writer was faster.
     """
-    path, disk, key = home.config_path, disk or Disk(), pool_key.strip().lower()
+    key = pool_key.strip().lower()
     if strategy not in KNOWN_STRATEGIES or not key:
         raise Refused("that strategy is not known" if key else "no pool is named")
+
+    def edit(data: bytes, path: Path) -> bytes:
+        if parse_config(data, env, path).strategies.get(key) == strategy:
+            return data
+        from keydeck.engine.config_edit import with_word
+
+        return with_word(data, STRATEGY_SECTION, key, strategy, path)
+
+    return change_config(home, edit, env=env, disk=disk, before_write=before_write)
+
+
+def change_config(
+    home: Home,
+    edit: Callable[[bytes, Path], bytes],
+    *,
+    env: Mapping[str, str],
+    disk: Disk | None = None,
+    before_write: Callable[[Path, bytes], None] | None = None,
+) -> bool:
+    """Replace config.yaml by what `edit` makes of its bytes, none for a missing file; say whether it was written.
+
+    Raises:
+        ConfigReadOnly: a package manager owns the home, or the system refuses.
+        Refused: another writer was faster.
+    """
+    path, disk = home.config_path, disk or Disk()
     check_not_managed(home, env, disk)
     before = _read_bytes(path, disk)
-    if parse_config(before or b"", env, path).strategies.get(key) == strategy:
+    after = edit(before or b"", path)
+    if after == (before or b""):
         return False
-    from keydeck.engine.config_edit import with_word
-
-    after = with_word(before or b"", STRATEGY_SECTION, key, strategy, path)
     if before is not None and before_write is not None:
         before_write(path, before)
     if _read_bytes(path, disk) != before:

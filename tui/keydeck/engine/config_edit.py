@@ -1,13 +1,14 @@
-"""config.yaml as text: parsed without trusting it, and changed by one word with every other byte kept.
+"""config.yaml as text: parsed without trusting it, and changed in one place with every other byte kept.
 
 The rule here: an edit is proposed by position and accepted by meaning. Only a text that parses to the old
 document plus exactly the wanted change leaves this module, so a wrong guess about YAML ends in a refusal.
+Taking something out is in `config_removal`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,8 @@ BOM: Final = b"\xef\xbb\xbf"
 
 _NEWLINE: Final = re.compile("\r\n|[\n\r]")
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML 1.1 ends a line at
+_BREAKS: Final = "\n\r\x85\u2028\u2029"
+_COMMENT: Final = re.compile(f"#[^{_BREAKS}]*")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _HEADER_COMMENT: Final = re.compile(r"[ \t]+#.*")
 
@@ -52,6 +55,7 @@ _HARMLESS_PROBLEMS: Final = frozenset(
 )
 
 Document: TypeAlias = dict[Any, Any]
+Names: TypeAlias = Sequence[str | int]
 
 
 def parse_mapping(data: bytes, path: Path) -> Document:
@@ -60,7 +64,7 @@ def parse_mapping(data: bytes, path: Path) -> Document:
     Raises:
         ConfigBroken: not UTF-8, not YAML, or not a mapping.
     """
-    return _mapping(_decoded(data, path), path)
+    return _mapping(decoded(data, path), path)
 
 
 def composed(data: bytes, path: Path) -> Any:
@@ -71,7 +75,7 @@ def composed(data: bytes, path: Path) -> Any:
     """
     import yaml
 
-    text = _decoded(data, path)
+    text = decoded(data, path)
     return _guarded(lambda: yaml.compose(text, Loader=_loaders_for(text)[0]), text, path)
 
 
@@ -82,11 +86,32 @@ def with_word(data: bytes, section: str, key: str, word: str, path: Path) -> byt
         ConfigBroken: the file is no YAML mapping.
         Refused: its form ties the value to others; the text says what to edit by hand.
     """
-    text = _decoded(data, path)
+    return with_value(data, Setting((section, key), word), path)
+
+
+def with_value(data: bytes, setting: Setting, path: Path) -> bytes:
+    """Return the file with one value set, and nothing else touched.
+
+    Raises:
+        ConfigBroken: the file is no YAML mapping.
+        Refused: its form ties the value to others; the text says what to edit by hand.
+    """
+    return edited(data, setting, path, _accepted)
+
+
+def edited(
+    data: bytes, setting: Setting, path: Path, proposals: Callable[[str, Setting, Path], Iterator[str]]
+) -> bytes:
+    """Return the first of the texts that are proposed for a file.
+
+    Raises:
+        ConfigBroken: the file is no YAML mapping.
+        Refused: nothing is proposed.
+    """
+    text = decoded(data, path)
     _mapping(text, path)
-    setting = _Setting(section, key, word)
     try:
-        after = next(_accepted(text, setting, path), None)
+        after = next(proposals(text, setting, path), None)
     except ConfigBroken:  # libyaml takes more than the parser that knows positions
         raise setting.refused("is written in a form that cannot be edited safely") from None
     if after is None:
@@ -97,7 +122,12 @@ def with_word(data: bytes, section: str, key: str, word: str, path: Path) -> byt
 # --- parsing -----------------------------------------------------------------------------------------------
 
 
-def _decoded(data: bytes, path: Path) -> str:
+def decoded(data: bytes, path: Path) -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Raises:
+        ConfigBroken: it is not UTF-8.
+    """
     try:
         return data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -193,27 +223,37 @@ def _is_shallow(text: str, loader: Any) -> bool:
 # --- the change and its meaning ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """The wanted change."""
+def _is_that_word(_depth: int, name: str | int, key: Any) -> bool:
+    return bool(key.tag.endswith(":str")) and key.value == name
 
-    section: str
-    key: str
-    word: str
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The wanted change: what stands at a place, or is to be taken out there."""
+
+    names: tuple[str | int, ...]
+    """The names that lead to it, from the top level on, as they are written where they are not there yet."""
+    value: Any = None
+    """A word that needs no quotes, a number, or a flat mapping of those."""
+    is_named: Callable[[int, str | int, Any], bool] = _is_that_word
+    """Tells whether a key (its node) is the name at some depth."""
 
     @property
-    def pair(self) -> Document:
-        return {self.key: self.word}
-
-    def applied(self, document: Document) -> Document:
-        return {**document, self.section: {**(document.get(self.section) or {}), **self.pair}}
+    def text(self) -> str:
+        """The value as it is written."""
+        if not isinstance(self.value, dict):
+            return str(self.value)
+        return f"{{{', '.join(f'{name}: {part}' for name, part in self.value.items())}}}"
 
     def refused(self, why: str) -> Refused:
-        return Refused(f"config.yaml {why}; set {self.section} → {self.key}: {self.word} there by hand")
+        """Return a refusal that says what to do by hand."""
+        place = " → ".join(map(str, self.names))
+        todo = f"take {place} out" if self.value is None else f"set {place}: {self.text}"
+        return Refused(f"config.yaml {why}; {todo} there by hand")
 
 
 @dataclass(frozen=True, slots=True)
-class _Splice:
+class Splice:
     """A proposal: put `new` in the place of the characters from `start` to `end`."""
 
     start: int
@@ -221,28 +261,40 @@ class _Splice:
     new: str
 
     def applied(self, text: str) -> str:
+        """Return the text after it."""
         return text[: self.start] + self.new + text[self.end :]
 
 
-def _accepted(text: str, setting: _Setting, path: Path) -> Iterator[str]:
+def with_change(document: Any, keys: Sequence[Any], change: Callable[[Document, Any], Document]) -> Document:
+    """Return a copy of a document in which the mapping that holds the last of `keys` is changed."""
+    here = document or {}
+    if len(keys) == 1:
+        return change(here, keys[0])
+    return {**here, keys[0]: with_change(here.get(keys[0]), keys[1:], change)}
+
+
+def _accepted(text: str, setting: Setting, path: Path) -> Iterator[str]:
     """Yield the edited texts that every loader reads as the old document with just that change."""
-    document, loaders = _read_alike(text, path)
-    if not isinstance(document.get(setting.section), dict | None):
-        raise setting.refused("has something else than a mapping there")
-    for splice in _Editor(text, path).splices(setting, document):
+    document, loaders = read_alike(text, path)
+    editor = Editor(text, path)
+    found = editor.found(setting, document)
+    keys = [*(editor.key(key) for key, _ in found), *setting.names[len(found) :]]
+    wanted = with_change(document, keys, lambda here, key: {**here, key: setting.value})
+    for splice in editor.splices(setting, found):
         after = splice.applied(text)
-        if all(_reads_as(loader, after, setting.applied(document), path) for loader in loaders):
+        if all(reads_as(loader, after, wanted, path) for loader in loaders):
             yield after
 
 
-def _read_alike(text: str, path: Path) -> tuple[Document, list[Any]]:
+def read_alike(text: str, path: Path) -> tuple[Document, list[Any]]:
     """Return the document as hermes reads it, and the loaders that do so; in dark corners they differ."""
     first, *others = _loaders_for(text)
     raw = _load(first, text, path)
-    return raw or {}, [first, *(loader for loader in others if _reads_as(loader, text, raw, path))]
+    return raw or {}, [first, *(loader for loader in others if reads_as(loader, text, raw, path))]
 
 
-def _reads_as(loader: Any, text: str, wanted: Any, path: Path) -> bool:
+def reads_as(loader: Any, text: str, wanted: Any, path: Path) -> bool:
+    """Tell whether a loader makes this document of a text."""
     try:
         return _same(_load(loader, text, path), wanted)
     except (ConfigBroken, ValueError):  # ValueError: a number with more digits than Python turns into text
@@ -302,149 +354,197 @@ def _located(text: str, path: Path) -> tuple[Any, list[Any]]:
     return located
 
 
-class _Editor:
+class Editor:
     """Proposes splices for one text."""
 
     def __init__(self, text: str, path: Path) -> None:
         import yaml
 
         self._yaml = yaml
-        self._text = text
+        self.text = text
         try:
-            self._root, self._tokens = _located(text, path)
+            self.root, self._tokens = _located(text, path)
         except ConfigBroken:
             # libyaml, and so hermes, takes tabs between words; the parser that knows positions does not.
-            self._root, self._tokens = _located(text.replace("\t", " "), path)
+            self.root, self._tokens = _located(text.replace("\t", " "), path)
         first = _NEWLINE.search(text)
-        self._newline = first[0] if first else "\n"
+        self.newline = first[0] if first else "\n"
 
-    def splices(self, setting: _Setting, document: Document) -> Iterator[_Splice]:
-        """Yield the ways to make the change, the most natural first."""
-        new_section = {setting.section: setting.pair}
-        if not isinstance(self._root, self._yaml.MappingNode):
-            yield self._at_end(self._lines(new_section, ""))
-            return
-        found = self._own(self._root, setting.section)
-        if found is None:
-            if setting.section in document:
-                raise setting.refused(f"takes {setting.section} from elsewhere (a merge key)")
-            yield from self._added(self._root, new_section)
-            return
-        name, section = found
-        if _is_alias(name, section):
-            raise setting.refused(f"takes {setting.section} from elsewhere (an alias)")
-        if not isinstance(section, self._yaml.MappingNode):
-            yield from self._filled(name, section, setting)
-        elif (found := self._own(section, setting.key)) is None:
-            yield from self._added(section, setting.pair)
+    def found(self, setting: Setting, document: Document) -> list[tuple[Any, Any]]:
+        """Return the pairs on the way to the place, from the top level on, as far as there are any.
+
+        Raises:
+            Refused: something else than a mapping is on the way, or what is taken from elsewhere.
+        """
+        pairs: list[tuple[Any, Any]] = []
+        node, inside = self.root, document
+        for depth, name in enumerate(setting.names):
+            pair = self._own(node, depth, setting) if isinstance(node, self._yaml.MappingNode) else None
+            is_last = depth == len(setting.names) - 1
+            if pair is None:
+                if not is_last and name in (inside or {}):
+                    raise setting.refused(f"takes {name} from elsewhere (a merge key)")
+                return pairs
+            if is_last:
+                return [*pairs, pair]
+            if _is_alias(*pair):
+                raise setting.refused(f"takes {name} from elsewhere (an alias)")
+            pairs.append(pair)
+            node, inside = pair[1], inside.get(self.key(pair[0]), inside)
+            if not isinstance(inside, dict | None):
+                raise setting.refused("has something else than a mapping there")
+        return pairs
+
+    def comments(self) -> list[str]:
+        """Return all comments, in order."""
+        return [comment for _, comment in self.placed_comments()]
+
+    def placed_comments(self) -> Iterator[tuple[int, str]]:
+        """Yield the comments with where they begin: they stand between tokens."""
+        place = 0
+        for token in self._tokens:
+            yield from self._comments_in(place, token.start_mark.index)
+            place = max(place, token.end_mark.index)
+        yield from self._comments_in(place, len(self.text))
+
+    def _comments_in(self, start: int, end: int) -> Iterator[tuple[int, str]]:
+        return ((found.start(), found[0].rstrip()) for found in _COMMENT.finditer(self.text, start, end))
+
+    def last_of(self, mapping: Any, pair: tuple[Any, Any]) -> int:
+        """Return where the text of a pair ends, without what follows on its last line."""
+        start = pair[0].start_mark.index
+        later = (key.start_mark.index for key, _ in mapping.value if key.start_mark.index > start)
+        end = next(later, mapping.end_mark.index - bool(mapping.flow_style))
+        commas = self._yaml.FlowEntryToken
+        written = (each for each in self._tokens if not isinstance(each, commas))
+        marks = ((int(each.start_mark.index), int(each.end_mark.index)) for each in written)
+        return max(last for first, last in marks if start <= first < last <= end)
+
+    def line_end(self, index: int) -> int:
+        """Return where the line after the one that `index` ends in begins."""
+        if self.text[index - 1] in _BREAKS:  # a block scalar ends at the start of the next line
+            return index
+        line_break = _BREAK.search(self.text, index)
+        return line_break.end() if line_break else len(self.text)
+
+    def splices(self, setting: Setting, found: Sequence[tuple[Any, Any]]) -> Iterator[Splice]:
+        """Yield the ways to set the value, the most natural first; `found` leads to it."""
+        missing = setting.names[len(found) :]
+        if not isinstance(self.root, self._yaml.MappingNode):
+            yield self._at_end(self._lines(missing, setting.text, ""))
+        elif not missing:
+            yield from self._replaced(*found[-1], setting)
+        elif found and not isinstance(found[-1][1], self._yaml.MappingNode):
+            yield from self._filled(*found[-1], missing, setting.text)
         else:
-            yield from self._replaced(*found, setting)
+            yield from self._added(found[-1][1] if found else self.root, missing, setting.text)
 
-    def _own(self, mapping: Any, name: str) -> tuple[Any, Any] | None:
+    def key(self, node: Any) -> Any:
+        """Return a key as it is read."""
+        return self._yaml.constructor.SafeConstructor().construct_object(node, deep=True)
+
+    def _own(self, mapping: Any, depth: int, setting: Setting) -> tuple[Any, Any] | None:
         """Return the last pair of that name, the one that counts, if the mapping has it itself."""
         for key, value in reversed(mapping.value):
-            if isinstance(key, self._yaml.ScalarNode) and key.tag.endswith(":str") and key.value == name:
+            if isinstance(key, self._yaml.ScalarNode) and setting.is_named(depth, setting.names[depth], key):
                 return key, value
         return None
 
     # A value that is there
 
-    def _replaced(self, key: Any, value: Any, setting: _Setting) -> Iterator[_Splice]:
-        start, end = value.start_mark.index, value.end_mark.index
+    def _replaced(self, key: Any, value: Any, setting: Setting) -> Iterator[Splice]:
+        start, end, text = value.start_mark.index, value.end_mark.index, setting.text
         if _is_alias(key, value):
-            yield from self._alias_replaced(key, setting.word)
+            yield from self._alias_replaced(key, text)
         elif not isinstance(value, self._yaml.ScalarNode):
             raise setting.refused("has something else than a word there")
         elif start == end:
-            colon = "" if ":" in self._text[key.end_mark.index : start] else ":"
-            yield _Splice(start, end, f"{colon} {setting.word}")
+            colon = "" if ":" in self.text[key.end_mark.index : start] else ":"
+            yield Splice(start, end, f"{colon} {text}")
         elif value.style in ("|", ">"):
-            yield _Splice(start, end, _in_place_of_block(self._text[start:end], setting.word))
+            yield Splice(start, end, _in_place_of_block(self.text[start:end], text))
         else:
-            quote = value.style or ""
-            yield _Splice(start, end, f"{quote}{setting.word}{quote}")
+            quote = value.style or "" if isinstance(setting.value, str) else ""
+            yield Splice(start, end, f"{quote}{text}{quote}")
 
-    def _alias_replaced(self, key: Any, word: str) -> Iterator[_Splice]:
+    def _alias_replaced(self, key: Any, word: str) -> Iterator[Splice]:
         for token in self._tokens:
             if isinstance(token, self._yaml.AliasToken) and token.start_mark.index >= key.end_mark.index:
-                yield _Splice(token.start_mark.index, token.end_mark.index, word)
+                yield Splice(token.start_mark.index, token.end_mark.index, word)
                 return
 
-    def _filled(self, name: Any, section: Any, setting: _Setting) -> Iterator[_Splice]:
+    def _filled(self, name: Any, section: Any, names: Names, text: str) -> Iterator[Splice]:
         """Put a first pair into a section that is there and null."""
         start, end = section.start_mark.index, section.end_mark.index
-        if start == end and not self._root.flow_style:
+        if start == end and not self.root.flow_style:
             indent = " " * (name.start_mark.column + self._step())
-            yield self._line_after(start, self._lines(setting.pair, indent))
-        yield _Splice(start, end, " " * (start == end) + f"{{{self._flow(setting.pair)}}}")
+            yield self._line_after(start, self._lines(names, text, indent))
+        yield Splice(start, end, " " * (start == end) + f"{{{self._flow(names, text)}}}")
 
     # A pair that is not there
 
-    def _added(self, mapping: Any, pair: Document) -> Iterator[_Splice]:
+    def _added(self, mapping: Any, names: Names, text: str) -> Iterator[Splice]:
         opening = next(token for token in self._tokens if self._opens(token, mapping))
         written = [token for token in self._tokens if _is_written_in(token, mapping)]
         if isinstance(opening, self._yaml.FlowMappingStartToken):
-            return self._added_to_flow(opening.end_mark.index, written[-2], pair)
-        return self._added_to_block(mapping, opening.start_mark, written[-1], pair)
+            return self._added_to_flow(opening.end_mark.index, written[-2], self._flow(names, text))
+        lines = self._lines(names, text, " " * opening.start_mark.column)
+        return self._added_to_block(mapping, opening.start_mark, written[-1], lines)
 
     def _opens(self, token: Any, mapping: Any) -> bool:
         openings = (self._yaml.FlowMappingStartToken, self._yaml.BlockMappingStartToken)
         return isinstance(token, openings) and token.start_mark.index >= mapping.start_mark.index
 
-    def _added_to_flow(self, inside: int, last: Any, pair: Document) -> Iterator[_Splice]:
-        words, at = self._flow(pair), last.end_mark.index
+    def _added_to_flow(self, inside: int, last: Any, words: str) -> Iterator[Splice]:
+        at = last.end_mark.index
         if at == inside:
-            yield _Splice(at, at, words)
+            yield Splice(at, at, words)
             return
-        yield _Splice(at, at, f" {words}" if isinstance(last, self._yaml.FlowEntryToken) else f", {words}")
-        yield _Splice(inside, inside, f"{words}, ")
+        yield Splice(at, at, f" {words}" if isinstance(last, self._yaml.FlowEntryToken) else f", {words}")
+        yield Splice(inside, inside, f"{words}, ")
 
-    def _added_to_block(self, mapping: Any, first: Any, last: Any, pair: Document) -> Iterator[_Splice]:
-        lines = self._lines(pair, " " * first.column)
-        yield self._at_end(lines) if mapping is self._root else self._line_after(last.end_mark.index, lines)
+    def _added_to_block(self, mapping: Any, first: Any, last: Any, lines: str) -> Iterator[Splice]:
+        yield self._at_end(lines) if mapping is self.root else self._line_after(last.end_mark.index, lines)
         line_start = first.index - first.column
-        if not self._text[line_start : first.index].strip(" "):
-            yield _Splice(line_start, line_start, lines)
+        if not self.text[line_start : first.index].strip(" "):
+            yield Splice(line_start, line_start, lines)
 
-    def _at_end(self, lines: str) -> _Splice:
+    def _at_end(self, lines: str) -> Splice:
         """Append to the document: at the end of the text, or before the ``...`` that closes it."""
         ends = (t.start_mark.index for t in self._tokens if isinstance(t, self._yaml.DocumentEndToken))
-        return self._line_at(next(ends, len(self._text)), lines)
+        return self._line_at(next(ends, len(self.text)), lines)
 
-    def _line_after(self, index: int, lines: str) -> _Splice:
-        """Insert below the line that `index` ends in; a block scalar ends at the start of the next one."""
-        if self._text[index - 1] in "\n\r\x85\u2028\u2029":
-            return self._line_at(index, lines)
-        line_break = _BREAK.search(self._text, index)
-        return self._line_at(line_break.end() if line_break else len(self._text), lines)
+    def _line_after(self, index: int, lines: str) -> Splice:
+        """Insert below the line that `index` ends in."""
+        return self._line_at(self.line_end(index), lines)
 
-    def _line_at(self, index: int, lines: str) -> _Splice:
-        open_line = index > 0 and self._text[index - 1] not in "\n\r\x85\u2028\u2029"
-        return _Splice(index, index, self._newline + lines if open_line else lines)
+    def _line_at(self, index: int, lines: str) -> Splice:
+        open_line = index > 0 and self.text[index - 1] not in _BREAKS
+        return Splice(index, index, self.newline + lines if open_line else lines)
 
     # How it is written
 
-    def _lines(self, pair: Document, indent: str) -> str:
-        step = " " * self._step()
-        for key, value in pair.items():
-            if isinstance(value, dict):
-                return f"{indent}{key}:{self._newline}{self._lines(value, indent + step)}"
-        return f"{indent}{self._dumped(pair, flow=False)}{self._newline}"
+    def _lines(self, names: Names, text: str, indent: str) -> str:
+        key = f"{indent}{self._key(names[0], flow=False)}:"
+        if len(names) == 1:
+            return f"{key} {text}{self.newline}"
+        return f"{key}{self.newline}{self._lines(names[1:], text, indent + ' ' * self._step())}"
 
-    def _flow(self, pair: Document) -> str:
-        return self._dumped(pair, flow=True)[1:-1]
+    def _flow(self, names: Names, text: str) -> str:
+        inner = text if len(names) == 1 else f"{{{self._flow(names[1:], text)}}}"
+        return f"{self._key(names[0], flow=True)}: {inner}"
 
-    def _dumped(self, pair: Document, *, flow: bool) -> str:
-        """Write a pair on one line, quoted where it must be."""
+    def _key(self, name: str | int, *, flow: bool) -> str:
+        """Write a name on one line, quoted where it must be."""
         options: dict[str, Any] = {"default_flow_style": flow, "allow_unicode": True, "width": 1 << 30}
-        dumped: str = self._yaml.safe_dump(pair, **options)
-        return dumped.strip()
+        dumped: str = self._yaml.safe_dump({name: "x"}, **options).strip()
+        return (dumped[1:-1] if flow else dumped).removesuffix(": x")
 
     def _step(self) -> int:
         """Return the indentation the file itself uses for a mapping within its top level."""
-        if not isinstance(self._root, self._yaml.MappingNode):
+        if not isinstance(self.root, self._yaml.MappingNode):
             return 2
-        for key, value in self._root.value:
+        for key, value in self.root.value:
             if isinstance(value, self._yaml.MappingNode) and value.value and not value.flow_style:
                 step = value.value[0][0].start_mark.column - key.start_mark.column
                 if step > 0 and not _is_alias(key, value):

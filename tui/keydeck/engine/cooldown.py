@@ -8,13 +8,12 @@ Order is decided by position in the journal, never by a clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, LONGEST_WAIT_S, Policy, Rule, filed_wait
-from keydeck.engine.events import Position, Status
+from keydeck.engine.events import NO_EXTRA, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.reset_times import LONGEST_TOLD_S, jittered, sane
 
@@ -47,8 +46,7 @@ def model_of(scope: str) -> str | None:
 # --- what is kept ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One failure as it is told. Times are epoch seconds."""
 
     kind: str
@@ -65,8 +63,7 @@ class Failure:
     """Whether another program wrote it into auth.json."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strike:
+class Strike(NamedTuple):
     """A failure that nothing has ended yet."""
 
     failure: Failure
@@ -77,19 +74,18 @@ class Strike:
     """How many in a row it stands for, once there are too many to keep."""
     words: tuple[str | None, str | None] | None = None
     """Reason and message of the answer; of the last two of a kind only."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True)
-class Benches:
+class Benches(NamedTuple):
     """All that keeps one row out, by position; nothing in it is an end."""
 
     strikes: tuple[Strike, ...] = ()
     reset: Position = NEVER
     """Failures of requests granted up to here count no more."""
-    proven: Mapping[str, Position] = field(default_factory=lambda: MappingProxyType({}))
+    proven: Mapping[str, Position] = MappingProxyType({})
     """Scope → the latest grant of a request that went through: what failed before it is over."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = NO_EXTRA
     """What a newer version keeps besides."""
 
 
@@ -103,7 +99,7 @@ def filed_failure(status: Status) -> Failure | None:
     """
     if status.status == "dead":
         return Failure(FailureKind.REVOKED, status.at or 0.0, status.code, status.until, is_filed=True)
-    at = status.until if status.at is None or status.at <= 0 else status.at
+    at = status.at if status.at is not None and status.at > 0 else status.until
     if status.status != "exhausted" or at is None:
         return None
     kind = classify(status.code, status.reason, status.message, is_login=False)
@@ -127,7 +123,7 @@ def failed(
     if granted <= benches.reset or place < benches.proven.get(_proof(failure.scope), NEVER):
         return benches
     if not benches.strikes:
-        return replace(benches, strikes=(Strike(failure, granted, place, words=words),))
+        return benches._replace(strikes=(Strike(failure, granted, place, words=words),))
     if any(strike.place == place and strike.failure == failure for strike in benches.strikes):
         return benches
     strikes = [*benches.strikes, Strike(failure, granted, place, words=words)]
@@ -135,8 +131,8 @@ def failed(
         strikes.sort(key=_order)
     strikes = _terse(strikes, failure)
     if len(strikes) <= _STRIKES_KEPT:
-        return replace(benches, strikes=tuple(strikes))
-    return replace(benches, strikes=_bounded(strikes, failure))
+        return benches._replace(strikes=tuple(strikes))
+    return benches._replace(strikes=_bounded(strikes, failure))
 
 
 def succeeded(
@@ -151,20 +147,20 @@ def succeeded(
         for strike in benches.strikes
         if strike.place >= granted or _proof(strike.failure.scope) not in scopes
     )
-    return replace(benches, strikes=tuple(left), proven=MappingProxyType({**benches.proven, **proven}))
+    return benches._replace(strikes=tuple(left), proven=MappingProxyType({**benches.proven, **proven}))
 
 
 def reset(benches: Benches, place: Position) -> Benches:
     """Take the operator's reset: everything older is over, also what is reported later."""
     mark = max(benches.reset, place)
     left = tuple(strike for strike in benches.strikes if strike.granted > mark)
-    return replace(benches, strikes=left, reset=mark)
+    return benches._replace(strikes=left, reset=mark)
 
 
 def new_secret(benches: Benches, key: str | None) -> Benches:
     """Return what is left for a row that now holds the secret with this fingerprint (FS-06)."""
     left = tuple(strike for strike in benches.strikes if strike.failure.key in (None, key))
-    return benches if len(left) == len(benches.strikes) else replace(benches, strikes=left)
+    return benches if len(left) == len(benches.strikes) else benches._replace(strikes=left)
 
 
 def aged(benches: Benches, now: float) -> Benches:
@@ -174,7 +170,7 @@ def aged(benches: Benches, now: float) -> Benches:
         for strike in benches.strikes
         if strike.failure.kind in _UNHEALED or now - strike.failure.at < _KEPT_S
     )
-    return benches if len(left) == len(benches.strikes) else replace(benches, strikes=left)
+    return benches if len(left) == len(benches.strikes) else benches._replace(strikes=left)
 
 
 _UNHEALED: Final = frozenset({FailureKind.KEY_REFUSED, FailureKind.LOGIN_REFUSED, FailureKind.REVOKED})
@@ -201,7 +197,7 @@ def _terse(strikes: list[Strike], newest: Failure) -> list[Strike]:
     ]
     for place in alike[:-_WORDS_KEPT]:
         if strikes[place].words:
-            strikes[place] = replace(strikes[place], words=None)
+            strikes[place] = strikes[place]._replace(words=None)
     return strikes
 
 
@@ -238,10 +234,8 @@ def _twin(strike: Strike, lane: list[Strike]) -> Strike | None:
 def _summed(first: Strike, second: Strike) -> Strike:
     one, other = first.failure, second.failure
     is_next = second.granted > first.place
-    return replace(
-        second,
-        failure=replace(
-            other,
+    return second._replace(
+        failure=other._replace(
             at=max(one.at, other.at),
             told=max((told for told in (one.told, other.told) if told is not None), default=None),
         ),
@@ -266,8 +260,7 @@ class Evidence(StrEnum):
     """config.yaml says so, see `Rule.line`; or the operator paused the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a row stands, whatever the time is: whoever asks compares `until` with his clock."""
 
     until: float | None = None
@@ -361,8 +354,8 @@ def streak(
 
 def models_out(benches: Benches) -> tuple[str, ...]:
     """Return the models with a failure of their own that nothing has ended, each once, in order."""
-    scopes = {strike.failure.scope for strike in benches.strikes}
-    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes if scope.startswith(_MODEL)))
+    scopes = {strike.failure.scope for strike in benches.strikes if strike.failure.scope.startswith(_MODEL)}
+    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes)) if scopes else ()
 
 
 def is_limit_of(held: Standing, model: str) -> bool:

@@ -6,7 +6,7 @@ other entries hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -33,7 +33,7 @@ class CooldownProblem(NamedTuple):
     text: str
 
 
-class _Wrong(Exception):
+class CooldownWrong(Exception):
     """What would be right in the place of a value."""
 
 
@@ -97,7 +97,7 @@ class _Reader:
         """Read one of the sub-sections: a mapping of statuses and kinds for each name."""
         for name, changes, at in self._entries(section, line, level):
             for key, value, there in self._entries(changes, at, "this"):
-                self._entry((level, _plain_name(level, name)), key, value, there)
+                self._entry((level, plain_name(level, name)), key, value, there)
 
     def _entries(self, node: Any, line: int, what: str) -> Iterator[tuple[str, Any, int]]:
         """Yield key, value and line of a mapping's entries."""
@@ -118,7 +118,7 @@ class _Reader:
         changes = self.levels.setdefault(level, {})
         try:
             name = _status_or_kind(key, (*KINDS, *_LEVELS) if level == _EVERYWHERE else KINDS)
-        except _Wrong as wrong:
+        except CooldownWrong as wrong:
             self.told(line, str(wrong))
             return
         changes.pop(name, None)  # of two with one name the last counts, for YAML too
@@ -135,28 +135,52 @@ class _Reader:
             try:
                 wanted = replace(change, **_field(name, part))
                 _check_caps(wanted)
-            except _Wrong as wrong:
+            except CooldownWrong as wrong:
                 self.told(at, str(wrong))
             else:
                 change = wanted
         return change
 
 
-def _plain_name(level: str, name: str) -> str:
+def plain_name(level: str, name: str) -> str:
+    """Return the name of a sub-section, a provider's or a row's, as a policy has it."""
     from keydeck.engine.providers import canonical
 
     return canonical(name) if level == "providers" else name
+
+
+def plain_entry(name: str) -> str:
+    """Return a status or kind as a policy has it, in whichever spelling.
+
+    Raises:
+        CooldownWrong: it is neither.
+    """
+    return _status_or_kind(name.strip(), KINDS)
+
+
+def check_change(fields: Mapping[str, object]) -> None:
+    """See that the fields of an entry, as they are written, make sense.
+
+    Raises:
+        CooldownWrong: one does not, or there is none.
+    """
+    if not fields:
+        raise CooldownWrong("nothing is to change")
+    change = Change()
+    for name, value in fields.items():
+        change = replace(change, **read_field(name, str(value)))
+    _check_caps(change)
 
 
 def _status_or_kind(key: str, known: tuple[str, ...]) -> str:
     if key.isdecimal() and key.isascii():
         if len(key) == 3 and int(key) in _STATUSES:
             return key
-        raise _Wrong("a status is a number from 400 to 599")
+        raise CooldownWrong("a status is a number from 400 to 599")
     kind = key.lower().replace("-", "_")
     if kind in KINDS:
         return kind
-    raise _Wrong(f"no such kind of failure{_nearest(kind, known)}")
+    raise CooldownWrong(f"no such kind of failure{_nearest(kind, known)}")
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
@@ -168,16 +192,24 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
 
 def _field(name: str, node: Any) -> dict[str, Any]:
     """Return one value of a change by the name of its field."""
+    return read_field(name, node.value.strip() if node.id == "scalar" and not _is_null(node) else "")
+
+
+def read_field(name: str, text: str) -> dict[str, Any]:
+    """Return one field of a `Change` from what is written: ``wait``, ``5m``.
+
+    Raises:
+        CooldownWrong: it makes no sense.
+    """
     plain = name.lower().replace("-", "_")
     if plain not in _FIELDS:
-        raise _Wrong(f"no such setting{_nearest(plain, _FIELDS)}")
-    text = node.value.strip() if node.id == "scalar" and not _is_null(node) else ""
+        raise CooldownWrong(f"no such setting{_nearest(plain, _FIELDS)}")
     if plain == "grows":
         return {"grows": _number(text, 1.0, _FASTEST_GROWTH, "grows is a number from 1 to 100")}
     if plain == "terminal_after":
         number = _number(text, 0, 100, said := "terminal_after is a whole number, 0 for never")
         if number != int(number):
-            raise _Wrong(said)
+            raise CooldownWrong(said)
         return {plain: int(number)}
     seconds = _seconds(text, plain)
     return {f"{plain}_s": seconds}
@@ -187,17 +219,17 @@ def _seconds(text: str, name: str) -> float:
     wait = duration(text) if text and text[-1:].isalpha() else _plain_number(text)
     if name == "wait":
         if wait is None or not 0 <= wait <= LONGEST_WAIT_S:
-            raise _Wrong(f"a wait is {_A_WAIT}, or 0 for no bench")
+            raise CooldownWrong(f"a wait is {_A_WAIT}, or 0 for no bench")
         return wait
     if wait is None or not 0 < wait <= LONGEST_WAIT_S:
-        raise _Wrong(f"{name} is {_A_WAIT}; for no bench set wait to 0")
+        raise CooldownWrong(f"{name} is {_A_WAIT}; for no bench set wait to 0")
     return wait
 
 
 def _number(text: str, least: float, most: float, right: str) -> float:
     number = _plain_number(text)
     if number is None or not least <= number <= most:
-        raise _Wrong(right)
+        raise CooldownWrong(right)
     return number
 
 
@@ -211,4 +243,4 @@ def _check_caps(change: Change) -> None:
         return
     for name, cap in (("cap", change.cap_s), ("sole_cap", change.sole_cap_s)):
         if cap is not None and cap < change.wait_s:
-            raise _Wrong(f"{name} is below wait: no wait would be that short")
+            raise CooldownWrong(f"{name} is below wait: no wait would be that short")

@@ -54,7 +54,10 @@ class Used(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The provider said no to a row; `ids` are it and the rows with the same secret."""
+    """The provider said no to a row; `ids` are it and the rows with the same secret.
+
+    Without any it was a key that is in no row: nobody is charged (FS-19).
+    """
 
     ids: tuple[str, ...]
     provider: str
@@ -202,10 +205,14 @@ class Moved(NamedTuple):
 
 
 class Configured(NamedTuple):
-    """One of our writers changed a pool's strategy in config.yaml."""
+    """One of our writers changed config.yaml: a pool's strategy, or how long a kind of failure benches."""
 
     provider: str
-    strategy: str
+    """Empty where it concerns all."""
+    strategy: str = ""
+    """What it is by now; empty where it is the same."""
+    cooldown: str = ""
+    """The status or kind of failure whose entry is another."""
     extra: Mapping[str, Any] = NO_EXTRA
 
 

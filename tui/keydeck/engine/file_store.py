@@ -153,6 +153,15 @@ class FileStore:
         with self._guard:
             return self._standing.facts(row_id)
 
+    def untold_uses(self, row_id: str) -> int:
+        """Return how many uses of a row this process counted and has not told."""
+        return self._books.pending(row_id)
+
+    def others_at_work(self) -> int:
+        """Return how many other processes told something within the last second."""
+        with self._guard:
+            return self._books.others_at_work()
+
     def vanished(self) -> Mapping[str, Vanished]:
         """Return the rows that needed a login when another program removed them, by id."""
         with self._guard:

@@ -229,7 +229,7 @@ def _proven(facts: Facts, event: Succeeded, at: float, place: Position) -> Facts
 
 
 def _with(facts: Facts, strikes: tuple[Strike, ...]) -> Benches:
-    return replace(facts.benches, strikes=strikes)
+    return facts.benches._replace(strikes=strikes)
 
 
 def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable[str]:

@@ -288,6 +288,8 @@ class CredentialPool:
         )
         if failed and failed[1].rotates is Rotates.NO:
             return failed[0]
+        if failed and failed[1].rotates is Rotates.ONCE and self._reports.requests.has_rotated(request_id):
+            return None
         return self._select(own.session if own else None, model, request_id)
 
     def report_failure(
@@ -327,6 +329,8 @@ class CredentialPool:
             # As the pool was when the request was sent: what others did since is not what failed.
             place, granted = self._blamed(key, row_id, grant)
             if place is None:
+                if key or row_id or grant:
+                    self._reports.unmatched(report, key)
                 return None
             row = self._roster.ready.rows[place]
             self._adopt(row)

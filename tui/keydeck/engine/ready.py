@@ -48,6 +48,8 @@ class Ready:
         self.leased: set[int] = set()
         """Places of the rows that somebody has, or had, for work in flight."""
         self.waits: Waits = dict(waits or {})
+        self.others = 0
+        """How many other processes use the pool now."""
         self._first_of = {place: group[0] for group in groups for place in group}
         self._used = [row.request_count for row in rows]
         for group in groups:
@@ -66,17 +68,20 @@ class Ready:
         heapq.heapify(self._by_use)
 
     def used(self, place: int) -> int:
-        """Return how many requests went to the credential of a place."""
+        """Return how many requests went to the credential of a place, as far as can be told."""
         return self._used[self._first_of.get(place, place)]
 
     def count(self, place: int) -> None:
-        """Note one more request."""
-        self._used[self._first_of.get(place, place)] += 1
+        """Note one more request, and as many of each of the others who are at work: they choose as we do."""
+        self._used[self._first_of.get(place, place)] += 1 + self.others
 
     def put(self, place: int, row: Credential, used: int, now: float, ticks: float) -> None:
         """Take another view of a row."""
         self.rows[place] = row
-        self._used[self._first_of.get(place, place)] = used
+        first = self._first_of.get(place, place)
+        if used < self._used[first] and self.is_usable(place):
+            heapq.heappush(self._by_use, (used, place))  # the line only looks for what became more
+        self._used[first] = used
         self._judge(place, now, ticks)
 
     def turn(self, now: float, ticks: float) -> None:

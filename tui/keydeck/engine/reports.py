@@ -11,6 +11,7 @@ from keydeck.engine.events import START, Failed, Position, Succeeded
 from keydeck.engine.redact import Scrubber, visible
 from keydeck.engine.reset_times import reset_time
 from keydeck.engine.roster import Roster
+from keydeck.engine.secret import Secret
 from keydeck.engine.verdict import Verdict, Verdicts
 
 _LONGEST_MESSAGE: Final = 2000
@@ -50,8 +51,7 @@ class Reports:
             report: what the caller says of it.
         """
         roster, row = self._roster, self._roster.ready.rows[place]
-        scrubber = roster.snapshot.scrubber
-        reason, message = (self._clean(report.context.get(name), scrubber) for name in ("reason", "message"))
+        reason, message = self._texts(report)
         secret = row.live_secret
         policy = roster.snapshot.policy
         verdict = self._verdicts.of(row, report.code, reason, message, policy=policy, model=report.model)
@@ -76,6 +76,23 @@ class Reports:
         roster.store.append(event)
         return verdict
 
+    def unmatched(self, report: Report, key: str | None) -> None:
+        """Tell that a request failed with a key or row that is not here: nobody is charged, somebody may wonder."""
+        # The scrubber of the pool does not know that key.
+        its_own = Scrubber([Secret(key)] if key else [])
+        reason, message = (text and its_own.scrub(text) for text in self._texts(report))
+        kind = self._verdicts.kind(report.code, reason, message, is_login=False)
+        self._roster.store.append(
+            Failed(
+                ids=(),
+                provider=self._roster.provider,
+                kind=kind,
+                code=report.code,
+                reason=reason,
+                message=message,
+            )
+        )
+
     def succeeded(self, place: int, granted: Position | None, model: str | None = None) -> None:
         """Tell that a request went through, where that ends a bench that began before it was granted."""
         roster, row = self._roster, self._roster.ready.rows[place]
@@ -99,6 +116,11 @@ class Reports:
             model=model,
         )
         roster.store.append(event)
+
+    def _texts(self, report: Report) -> tuple[str | None, str | None]:
+        scrubber = self._roster.snapshot.scrubber
+        reason, message = (self._clean(report.context.get(name), scrubber) for name in ("reason", "message"))
+        return reason, message
 
     def _clean(self, text: Any, scrubber: Scrubber) -> str | None:
         """Return what a provider said without secrets, and not too long."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from keydeck.engine.clock import monotonic_of
 from keydeck.engine.credential import Credential
-from keydeck.engine.known import as_known, groups, known_rows, soles
+from keydeck.engine.known import as_known, could_serve, groups, known_rows, soles
 from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
@@ -61,7 +61,6 @@ class Roster:
         self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
         self._alone = soles(rows)
         self._by_secret: dict[Secret, int] | None = None
-        self._alone = soles(rows)
         self.ready = Ready(rows, list(self._groups.values()), self.ready.waits)
         self.ready.begin(self.clock(), self.ticks())
 
@@ -72,18 +71,25 @@ class Roster:
             return
         self._seen = self.store.poll()
         now, ticks, policy = self.clock(), self.ticks(), self.snapshot.policy
+        self.ready.others = self.store.others_at_work()
+        may_be_alone = False
         for row_id in changed:
             place = self.ready.place_of.get(row_id)
             if place is not None:
-                row, facts = self.ready.rows[place], self.store.facts(row_id)
-                row = as_known(row, facts, policy, is_sole=row_id in self._alone)
+                before, facts = self.ready.rows[place], self.store.facts(row_id)
+                row = as_known(before, facts, policy, is_sole=row_id in self._alone)
+                may_be_alone = may_be_alone or could_serve(row) != could_serve(before)
                 self.ready.put(place, row, self._uses_with(place, row), now, ticks)
-        if soles(self.ready.rows) != self._alone:
+        if may_be_alone and soles(self.ready.rows) != self._alone:
             self.read()
 
     def _uses_with(self, place: int, row: Credential) -> int:
+        """Return the requests with a row's secret, those included that others are likely not to have told yet."""
         twins = (twin for twin in self._groups.get(place, ()) if twin != place)
-        return row.request_count + sum(self.ready.rows[twin].request_count for twin in twins)
+        rows = (row, *(self.ready.rows[twin] for twin in twins))
+        others = self.ready.others
+        untold = sum(self.store.untold_uses(each.id) for each in rows) * others if others else 0
+        return sum(each.request_count for each in rows) + untold
 
     def _look_around(self) -> None:
         """Read again if another file than the store changed: what the environment or config.yaml says."""

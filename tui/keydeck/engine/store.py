@@ -130,6 +130,12 @@ class Store(Protocol):
     def facts(self, row_id: str) -> Facts | None:
         """Return what is known of a row: counts, bench, the operator's label and place. None: as the row says."""
 
+    def untold_uses(self, row_id: str) -> int:
+        """Return how many uses of a row this process counted and has not told; `facts` has them already."""
+
+    def others_at_work(self) -> int:
+        """Return how many other processes told something within the last second."""
+
     def vanished(self) -> Mapping[str, Vanished]:
         """Return the rows that needed a login when another program removed them, by id, until they are dismissed."""
 

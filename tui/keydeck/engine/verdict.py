@@ -5,8 +5,7 @@ Providers say the same again and again: what was judged once is remembered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keydeck.engine.cooldown import ACCOUNT, ROW, model_scope
 from keydeck.engine.cooldown_policy import Policy, Rotates
@@ -20,8 +19,7 @@ _LIMITS: Final = frozenset({FailureKind.RATE_LIMIT, FailureKind.USAGE_LIMIT})
 _PER_MODEL: Final = ("permodel", "per model", "per-model", "per_model", "model_rate_limit", "for this model")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one failure means."""
 
     kind: FailureKind
@@ -61,13 +59,14 @@ class Verdicts:
             policy: the rules of the moment.
             model: which model was asked for; None where the caller does not say.
         """
-        kind = self._kind(code, reason, message, is_login=row.auth_type == "oauth")
+        kind = self.kind(code, reason, message, is_login=row.auth_type == "oauth")
         rule = policy.rule(kind, code, row.provider, row.id)
         return Verdict(kind, _scope(row, kind, reason, message, model), rule.rotates)
 
-    def _kind(
+    def kind(
         self, code: int | None, reason: str | None, message: str | None, *, is_login: bool
     ) -> FailureKind:
+        """Return what kind of failure this is."""
         asked = (code, reason, message, is_login)
         kind = self._kinds.get(asked)
         if kind is None:

@@ -45,7 +45,10 @@ class ChangeKind(StrEnum):
     READY = "ready"
     STRATEGY = "strategy"
     REFUSED = "refused"
-    """A request failed, and the key goes on: with all, or with other models than the `detail`."""
+    """A request failed, and the key goes on: with all, or with other models than the `detail`. Of a whole pool: it
+    was sent with a key that is not there."""
+    COOLDOWN = "cooldown"
+    """How long a kind of failure benches is another: the `detail` says which; without a provider, in all pools."""
     RESET = "reset"
     RESET_UNDONE = "reset_undone"
     RESUMED = "resumed"

@@ -200,7 +200,13 @@ class _Told:
 def _failed(told: _Told) -> Iterator[Change]:
     if bench := told.new_bench():
         yield told.out(bench)
-    elif told.ids and told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
+    elif not told.ids:
+        event: Failed = told.event
+        words = event.message or event.reason
+        yield told.change(
+            ChangeKind.REFUSED, None, provider=event.provider, code=_code(event.code), message=words
+        )
+    elif told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
         yield told.refused()
 
 
@@ -247,8 +253,11 @@ def _edited(told: _Told) -> Iterator[Change]:
 
 
 def _configured(told: _Told) -> Iterator[Change]:
-    provider, strategy = told.event.provider, told.event.strategy
-    yield told.change(ChangeKind.STRATEGY, None, provider=provider, detail=strategy)
+    event = told.event
+    if event.cooldown:
+        yield told.change(ChangeKind.COOLDOWN, None, provider=event.provider, detail=event.cooldown)
+    if event.strategy:
+        yield told.change(ChangeKind.STRATEGY, None, provider=event.provider, detail=event.strategy)
 
 
 def _adopted(told: _Told) -> Iterator[Change]:

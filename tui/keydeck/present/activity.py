@@ -158,7 +158,7 @@ def change_name(change: Change, context: Context) -> str:
 def _names(change: Change, context: Context) -> tuple[str, str]:
     provider = label_text(change.provider, context.scrubber)
     if change.row_id is None:
-        return provider or "journal", ""
+        return provider or ("all pools" if change.kind is ChangeKind.COOLDOWN else "journal"), ""
     name = label_text(change.label, context.scrubber) or label_text(change.row_id, context.scrubber)
     name = "key" if context.masked else name
     return (provider, name) if provider else (name, "")
@@ -230,6 +230,8 @@ def _benched(change: Change, _now: float, context: Context) -> str:
 
 def _refused(change: Change, _now: float, context: Context) -> str:
     why = _why(replace(change, detail=None), HealthKind.COOLING, context) or "refused"
+    if change.row_id is None:
+        return f"a key that is not here: {why}"
     if not change.detail:
         return f"not benched: {why}"
     return f"out for {'one model' if context.masked else _detail(change, context)}: {why}"
@@ -256,6 +258,10 @@ def _renamed(change: Change, _now: float, context: Context) -> str:
 
 def _strategy(change: Change, _now: float, context: Context) -> str:
     return f"now picks by {_detail(change, context)}"
+
+
+def _cooldown(change: Change, _now: float, context: Context) -> str:
+    return f"another wait after {_detail(change, context).replace('_', ' ')}"
 
 
 def _came_back(change: Change, _now: float, context: Context) -> str:
@@ -336,6 +342,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.BROKEN: _broken,
     ChangeKind.READY: _came_back,
     ChangeKind.STRATEGY: _strategy,
+    ChangeKind.COOLDOWN: _cooldown,
     ChangeKind.RESET: _plain,
     ChangeKind.RESET_UNDONE: _reset_undone,
     ChangeKind.RESUMED: _resumed,

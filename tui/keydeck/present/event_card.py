@@ -40,6 +40,7 @@ _MEANING: Final[Mapping[ChangeKind, str]] = {
     ChangeKind.RENAMED: "only its name is another one",
     ChangeKind.SECRET_CHANGED: "what was wrong with the old secret does not count for the new one",
     ChangeKind.STRATEGY: "from the next request on",
+    ChangeKind.COOLDOWN: "config.yaml says otherwise how long such a failure benches; benches that run follow it",
     ChangeKind.MOVED: "the order in which keys are tried is another one",
     ChangeKind.ADOPTED: "it was offered by the surroundings, and is stored since somebody used it",
     ChangeKind.HEALED: "another program wrote an old copy of auth.json; what it lost is put right",

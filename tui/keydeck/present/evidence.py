@@ -79,7 +79,7 @@ def evidence_text(health: Health, now: float) -> str:
 def _other_date(health: Health, now: float) -> str:
     """Return the date that the provider named, where it is not followed."""
     told = health.told
-    if told is None or health.evidence is Evidence.PROVIDER or told == health.until:
+    if told is None or health.evidence is Evidence.PROVIDER or told == health.standing.until:
         return ""
     return f"; the provider said {clock_time(told, now)}, which is not followed"
 

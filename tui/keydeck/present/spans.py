@@ -58,6 +58,14 @@ def fit_line(line: Line, cells: int, mark: str) -> Line:
     return tuple(kept)
 
 
+def trimmed(line: Line) -> Line:
+    """Return the line without blanks at its end: what is not there need not be cut."""
+    kept = list(line)
+    while kept and not (text := kept[-1].text.rstrip(" ")):
+        kept.pop()
+    return (*kept[:-1], Span(text, kept[-1].role)) if kept else ()
+
+
 def between(left: Line, right: Line, cells: int, mark: str) -> Line:
     """Return `left` and `right` at the two ends of a line; the left one gives way."""
     room = cells - line_width(right)

@@ -255,6 +255,14 @@ class DeckScreen(SharingActs, Screen[None]):
         """Show the settings."""
         self._deck.switch_mode("settings")
 
+    def do_go_cooldowns(self) -> None:
+        """Show how long failures bench."""
+        self._deck.show_policy(self.provider_here())
+
+    def provider_here(self) -> str:
+        """Return the provider that is looked at; empty where none is."""
+        return ""
+
     def do_view_mask(self) -> None:
         """Hide or show names."""
         self._deck.masked = not self._deck.masked

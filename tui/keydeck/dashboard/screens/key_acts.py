@@ -35,6 +35,10 @@ class KeyActs(DeckScreen):
         """Return the pool that is selected."""
         raise NotImplementedError
 
+    def provider_here(self) -> str:
+        """Return the provider of the selected pool."""
+        return self.selected_provider() or ""
+
     def pool_here(self) -> PoolSnapshot | None:
         """Return the selected pool."""
         provider = self.selected_provider()

@@ -21,6 +21,7 @@ from keydeck.dashboard.settings import DENSITIES, GLYPH_SETS, TIMES, Settings
 from keydeck.dashboard.widgets.line_list import Item, LineList
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.engine.acts import UNDO_OF_REMOVAL_S
+from keydeck.present.policy import entries
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
 from keydeck.present.text import clean, cut_head, wrapped
 
@@ -80,9 +81,12 @@ _SETTINGS: Final = (
         "so long before a login's token ends its row says so; 0 never",
         (0, 5, 10, 30, 60),
     ),
+    _Setting("changing things", "cooldowns", "cooldowns", "how long a key is benched after which failure"),
     _Setting("keys", "keymap", "keymap", "which key does what"),
 )
 _BY_NAME: Final = {setting.name: setting for setting in _SETTINGS}
+_LISTS: Final = ("keymap", "cooldowns")
+"""What has a list of its own."""
 _GROUPS: Final = ("look", "watching", "changing things", "keys")
 
 
@@ -168,7 +172,7 @@ class SettingsScreen(DeckScreen):
     def _row(self, setting: _Setting) -> Line:
         mark = self._deck.glyphs.ellipsis
         value = self._value(setting.name)
-        changed = value != getattr(Settings(), setting.name)
+        changed = value != _default(setting.name)
         return (
             cell(f" {setting.title}", _TITLE_CELLS, Role.PLAIN, mark),
             cell(_text(setting.name, value), _VALUE_CELLS, Role.ACCENT if changed else Role.PLAIN, mark),
@@ -181,13 +185,15 @@ class SettingsScreen(DeckScreen):
             return {"mask": True, "mouse": False, "glyphs": "ascii" if self._deck.ascii_only else "unicode"}[
                 name
             ]
+        if name == "cooldowns":
+            return entries(self._deck.view.policy)
         return getattr(self._deck.settings, name)
 
     def _beside(self, setting: _Setting, value: Any) -> Line:
         """Return what a row can be, or who decided it."""
         if flag := self._deck.flags.get(setting.name):
             return (Span(f"set by {flag}", Role.MUTED),)
-        if setting.name == "keymap":
+        if setting.name in _LISTS:
             return (Span("enter opens the list", Role.MUTED),)
         if setting.name == "theme":
             return (Span(f"{len(self._deck.available_themes)} themes, with preview", Role.MUTED),)
@@ -226,10 +232,10 @@ class SettingsScreen(DeckScreen):
             return ""
         if flag := self._deck.flags.get(setting.name):
             return f"{setting.about}. {flag} decides it until you start without"
-        default = getattr(Settings(), setting.name)
+        default = _default(setting.name)
         return (
             setting.about
-            if setting.name == "keymap"
+            if setting.name in _LISTS
             else f"{setting.about}. {_text(setting.name, default)} is the default"
         )
 
@@ -251,7 +257,9 @@ class SettingsScreen(DeckScreen):
         setting = self._selected()
         if setting is None:
             return
-        if setting.name == "keymap":
+        if setting.name == "cooldowns":
+            self._deck.tell("enter opens the list: r there takes one entry out", "information")
+        elif setting.name == "keymap":
             self._restore_all_keys()
         else:
             self._set(setting, getattr(Settings(), setting.name))
@@ -262,6 +270,8 @@ class SettingsScreen(DeckScreen):
             return
         if setting.name == "theme":
             self.do_app_theme()
+        elif setting.name == "cooldowns":
+            self.do_go_cooldowns()
         elif setting.name == "keymap":
             self._deck.push_screen(KeymapDialog(self._deck))
         else:
@@ -334,12 +344,18 @@ class SettingsScreen(DeckScreen):
         self.do_settings_change()
 
 
+def _default(name: str) -> Any:
+    return 0 if name == "cooldowns" else getattr(Settings(), name)
+
+
 def _short(value: Any) -> str:
     """Return a value as its row's choices have it."""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def _text(name: str, value: Any) -> str:
+    if name == "cooldowns":
+        return f"{value} changed" if value else "as usual"
     if name == "keymap":
         return f"{len(value)} of {len(ACTIONS)} changed"
     return f"{value} min" if name == "token_warning_min" else _short(value)
