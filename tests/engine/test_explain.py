@@ -305,6 +305,41 @@ def test_a_session_has_its_own_row(three: Path) -> None:
     assert why(three, row.id).reason is Reason.USED_LAST
 
 
+def test_a_session_that_moved_stays_where_it_went(three: Path) -> None:
+    """In the pool that moved it; whoever starts now gives it the row that it had."""
+    follow(three, "sticky")
+    clock = FakeClock()
+    pool = a_pool(three, clock=clock)
+    first = pool.select(session="a")
+    assert first is not None
+    pool.mark_exhausted_and_rotate(status_code=429, credential_id=first.id)
+    second = pool.select(session="a")
+    assert second is not None and second.id != first.id
+    clock.forward(3600)
+    assert pool.explain(session="a").pick == second.id
+    assert a_pool(three, clock=clock).explain(session="a").pick == first.id
+
+
+def test_who_tries_a_row_goes_on_with_it_and_others_wait(home: Path) -> None:
+    """After its cooldown, where there is no other row: to others it is out until the answer comes."""
+    write_store(home, {"openrouter": keys("aaa001")})
+    clock = FakeClock()
+    pool, other = a_pool(home, clock=clock), a_pool(home, clock=clock)
+    pool.select()
+    pool.mark_exhausted_and_rotate(status_code=429)
+    clock.forward(60)
+    assert other.explain().rows[0].is_probe
+    assert pool.select() is not None
+    clock.forward(20)
+    said = pool.explain()
+    assert (said.pick, said.rows[0].reason) == ("aaa001", Reason.OWN_PROBE)
+    found = other.explain()
+    assert (found.outcome, found.rows[0].reason) == (Outcome.ALL_OUT, Reason.PROBING)
+    assert (found.rows[0].ready_at, found.rows[0].in_flight) == (NOW + 120, 1)
+    assert acts(found.rows[0]) == [Act.WAIT]
+    assert (other.select(), pool.select() is not None) == (None, True)
+
+
 def test_the_only_ready_row_says_so(home: Path) -> None:
     """Whatever the strategy is: nothing else could be taken."""
     write_store(home, {"openrouter": [a_key("aaa001"), a_key("aaa002", priority=1, **benched(429))]})
