@@ -48,6 +48,13 @@ def test_a_bench_that_outlasts_its_token_brings_nothing_back() -> None:
     assert of(a_login("a", expires_at_ms=(NOW + 60) * 1000, **benched(until=NOW + 300))) == ()
 
 
+def test_a_token_that_ends_while_its_key_is_tried_takes_it_along() -> None:
+    """The cooldown is just over, the token ends within the minute in which the row is tried."""
+    ends = (NOW + 30) * 1000
+    steps = of(a_login("a", expires_at_ms=ends, refresh_token=..., **benched(until=NOW - 5)))
+    assert steps == (Step(NOW + 30, 0),)
+
+
 @st.composite
 def rows(draw: st.DrawFn) -> Any:
     bench = draw(st.just({}) | moments.map(lambda until: benched(ago=600, until=until)))

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from crowd import probe_of_many
-from fakes import NOW, FakeClock, a_key, a_pool, a_reader, benched, keys, tree, write_store
+from fakes import NOW, FakeClock, a_key, a_login, a_pool, a_reader, benched, keys, tree, write_store
 from keydeck.engine.checkpoint import read_checkpoint
 from keydeck.engine.events import Probed
 from keydeck.engine.files import Disk
@@ -240,3 +240,14 @@ def test_of_eight_processes_one_tries_the_row(home: Path) -> None:
     write_store(home, {POOL: [*keys("aaa001", "bbb002")]})
     taken = probe_of_many(home, 8)
     assert sorted(taken) == ["aaa001", *["bbb002"] * 7]
+
+
+def test_nobody_tries_a_login_whose_token_has_ended(home: Path, clock: FakeClock) -> None:
+    """Its cooldown is over, nobody has asked for it yet, and its token ends."""
+    login = a_login("log001", expires_at_ms=(NOW + 80) * 1000, refresh_token=..., **benched(until=NOW + 60))
+    write_store(home, {POOL: [login]})
+    pool = a_pool(home, clock=clock)
+    clock.forward(61)
+    assert pool.has_available()
+    clock.forward(24)
+    assert picked(pool) is None

@@ -24,7 +24,7 @@ from keydeck.present.evidence import evidence_text, ordinal, streak_text, whose_
 from keydeck.present.glyphs import ASCII, UNICODE
 from keydeck.present.listing import list_lines, listing
 from keydeck.present.note import note
-from keydeck.present.panes import PaneWriter, pane_views, title
+from keydeck.present.panes import PaneWriter, pane_views, status_line, title
 from keydeck.present.rows import Context, columns, row_line
 from keydeck.present.spans import line_width, plain
 
@@ -378,3 +378,5 @@ def test_a_pool_says_how_many_are_probing(home: Path) -> None:
     snapshot = tell(home, COOLED, TRIED)
     (pane,) = pane_views(snapshot, NOW, Context(ASCII, snapshot.scrubber))
     assert plain(title(pane, NOW, ASCII)) == "openrouter  2/3 ready until 14:03:05, then 3  1 probing"
+    bar = status_line("~", pane.kinds, 80, ASCII, watching="live", ready=pane.ready)
+    assert "2 ready  1 probing" in plain(bar)

@@ -171,11 +171,11 @@ def free_at(state: RowState) -> float | None:
 
 def changes_at(state: RowState) -> float | None:
     """Return when the clock alone gives a row another state; None for never."""
-    if state.health.until is not None:
-        return state.health.until
-    if not state.health.is_usable or state.token_expires_at is None:
-        return None
-    return state.token_expires_at - _margin_s(state.row.provider)
+    until, token_ends = state.health.until, state.token_expires_at
+    if state.health.kind not in (HealthKind.READY, HealthKind.PROBING) or token_ends is None:
+        return until
+    ends = token_ends - _margin_s(state.row.provider)
+    return ends if until is None else min(until, ends)
 
 
 def pool_state(provider: str, rows: Sequence[Row], now: float) -> PoolState:

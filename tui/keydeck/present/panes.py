@@ -217,7 +217,7 @@ _SUMMARY: Final = (
     ((HealthKind.PAUSED,), "paused", Role.PAUSED),
     ((HealthKind.NO_SECRET,), "no secret", Role.ABSENT),
     ((HealthKind.BAD_ROW,), "bad", Role.DEAD),
-    ((HealthKind.PROBING,), "probing", Role.READY),  # of the ready ones
+    ((HealthKind.PROBING,), "probing", Role.READY),
 )
 
 
@@ -230,6 +230,7 @@ def status_line(
     watching: str,
     flags: tuple[str, ...] = (),
     rate: float = 0.0,
+    ready: int | None = None,
 ) -> Line:
     """Return the bar on top: the store, what is up with all keys, and how fresh the view is.
 
@@ -241,6 +242,7 @@ def status_line(
         watching: ``live``, how else changes are noticed, or ``stale``.
         flags: modes that are on, such as ``read-only``.
         rate: requests per minute of all pools.
+        ready: to how many rows a request may go; as many as are ready or probing when omitted.
     """
     badge = Span(" keydeck ", Role.BADGE)
     freshness = {"live": Role.READY, "stale": Role.DEAD}.get(watching, Role.COOLING)
@@ -248,7 +250,7 @@ def status_line(
     modes = tuple(Span(f" {flag} ", Role.PAUSED) for flag in flags)
     room = cells - line_width((badge, *modes, *fresh)) - 1
     counts: list[Span] = []
-    for count in _counts(kinds):
+    for count in _counts(kinds, ready):
         if line_width((*counts, count)) + 2 <= room:
             counts += [count, Span("  ")]
     pace = Span(f"{rate_text(rate)}  ") if rate_text(rate) else Span("")
@@ -261,9 +263,11 @@ def status_line(
     return between((badge, *modes, *where), (*counts, *fresh), cells, glyphs.ellipsis)
 
 
-def _counts(kinds: Iterable[HealthKind]) -> list[Span]:
+def _counts(kinds: Iterable[HealthKind], ready: int | None) -> list[Span]:
     by_kind = Counter(kinds)
     counts = [(sum(by_kind[kind] for kind in members), word, role) for members, word, role in _SUMMARY]
+    if ready is not None:
+        counts[0] = (ready, *counts[0][1:])
     return [Span(f"{count} {word}", role) for count, word, role in counts if count or word == "ready"]
 
 

@@ -118,22 +118,25 @@ class DeckScreen(SharingActs, Screen[None]):
 
     def _paint_bars(self) -> None:
         deck = self._deck
+        kinds, ready = self.tally(deck.clock())
         line = status_line(
             deck.place,
-            self.kinds(deck.clock()),
+            kinds,
             self.size.width,
             deck.glyphs,
             watching="stale" if deck.view.trouble else deck.watching,
             flags=tuple(flag for flag in (*self.flags(), *self._deck_flags()) if flag),
             rate=deck.traffic.rate if deck.traffic else 0.0,
+            ready=ready,
         )
         self._status_bar.show((line,))
         keys = key_bar(self.NAME, deck.settings.keymap, read_only=deck.read_only, ascii_only=deck.ascii_only)
         self._key_bar.show_keys(keys, self.size.width)
 
-    def kinds(self, now: float) -> Iterable[HealthKind]:
-        """Return the states of all rows."""
-        return [row.health.kind for pool in self._deck.view.pools for row in pool.at(now).rows]
+    def tally(self, now: float) -> tuple[Iterable[HealthKind], int]:
+        """Return the states of all rows, and to how many of them a request may go."""
+        states = [row.health for pool in self._deck.view.pools for row in pool.at(now).rows]
+        return [state.kind for state in states], sum(state.is_usable for state in states)
 
     def flags(self) -> tuple[str, ...]:
         """Return the modes of this screen that are on."""

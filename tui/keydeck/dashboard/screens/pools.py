@@ -251,9 +251,10 @@ class PoolsScreen(FindingActs, KeyActs):
         """How many lines the bars and all pools without frames leave free."""
         return self.size.height - _BARS - sum(len(view.rows) + 1 for view in self._shown)
 
-    def kinds(self, now: float) -> Iterable[HealthKind]:
-        """Return the states of all rows, as they are drawn."""
-        return [kind for view in self._views for kind in view.kinds]
+    def tally(self, now: float) -> tuple[Iterable[HealthKind], int]:
+        """Return the states of all rows, as they are drawn, and to how many of them a request may go."""
+        kinds = [kind for view in self._views for kind in view.kinds]
+        return kinds, sum(view.ready for view in self._views)
 
     # --- the cursor ------------------------------------------------------------------------------------
 
