@@ -155,8 +155,7 @@ class Agent:
         waits = self.pool.wait_state()
         kinds = {Outcome.PICK: WaitKind.READY, Outcome.CHANCE: WaitKind.READY}
         assert waits.kind == kinds.get(said.outcome, said.outcome)
-        paused = any(row.reason is Reason.PAUSED for row in said.rows)  # which may hide a longer bench
-        if waits.kind is WaitKind.ALL_OUT and not paused:
+        if waits.kind is WaitKind.ALL_OUT:
             soonest = said.soonest
             assert (waits.credential_id, waits.until) == (
                 (soonest.id, pytest.approx(soonest.ready_at)) if soonest else (None, None)
@@ -306,6 +305,41 @@ def test_a_session_has_its_own_row(three: Path) -> None:
     assert why(three, row.id).reason is Reason.USED_LAST
 
 
+def test_a_session_that_moved_stays_where_it_went(three: Path) -> None:
+    """In the pool that moved it; whoever starts now gives it the row that it had."""
+    follow(three, "sticky")
+    clock = FakeClock()
+    pool = a_pool(three, clock=clock)
+    first = pool.select(session="a")
+    assert first is not None
+    pool.mark_exhausted_and_rotate(status_code=429, credential_id=first.id)
+    second = pool.select(session="a")
+    assert second is not None and second.id != first.id
+    clock.forward(3600)
+    assert pool.explain(session="a").pick == second.id
+    assert a_pool(three, clock=clock).explain(session="a").pick == first.id
+
+
+def test_who_tries_a_row_goes_on_with_it_and_others_wait(home: Path) -> None:
+    """After its cooldown, where there is no other row: to others it is out until the answer comes."""
+    write_store(home, {"openrouter": keys("aaa001")})
+    clock = FakeClock()
+    pool, other = a_pool(home, clock=clock), a_pool(home, clock=clock)
+    pool.select()
+    pool.mark_exhausted_and_rotate(status_code=429)
+    clock.forward(60)
+    assert other.explain().rows[0].is_probe
+    assert pool.select() is not None
+    clock.forward(20)
+    said = pool.explain()
+    assert (said.pick, said.rows[0].reason) == ("aaa001", Reason.OWN_PROBE)
+    found = other.explain()
+    assert (found.outcome, found.rows[0].reason) == (Outcome.ALL_OUT, Reason.PROBING)
+    assert (found.rows[0].ready_at, found.rows[0].in_flight) == (NOW + 120, 1)
+    assert acts(found.rows[0]) == [Act.WAIT]
+    assert (other.select(), pool.select() is not None) == (None, True)
+
+
 def test_the_only_ready_row_says_so(home: Path) -> None:
     """Whatever the strategy is: nothing else could be taken."""
     write_store(home, {"openrouter": [a_key("aaa001"), a_key("aaa002", priority=1, **benched(429))]})
@@ -382,6 +416,7 @@ def test_a_pause_hides_a_bench_and_says_when_that_ends(home: Path) -> None:
     operator.pause("openrouter", "aaa001", until=NOW + 300)
     found = why(home)
     assert (found.reason, found.until, found.ready_at) == (Reason.PAUSED, NOW + 300, NOW + 900)
+    assert a_pool(home).wait_state().until == NOW + 900
     assert acts(found) == [Act.WAIT, Act.RESUME]
     operator.pause("openrouter", "aaa001")
     found = why(home)
@@ -414,6 +449,20 @@ def test_what_waiting_does_not_heal_says_what_does(
     assert (found.reason, acts(found), found.ready_at) == (reason, wanted, None)
     if reason is Reason.NO_SECRET and wanted[0] is Act.SET_VARIABLE:
         assert (found.said, found.remedies[0].name) == ("MY_KEY unset", "MY_KEY")
+
+
+def test_a_model_that_waiting_does_not_bring_back_is_passed_over(home: Path) -> None:
+    """Where config.yaml says so of a limit: by the pick as by its explanation, and until a reset."""
+    write_store(home, {"openrouter": keys("aaa001", "aaa002")})
+    follow(home, "fill_first", "credential_pool: {cooldown: {429: {terminal_after: 1}}}\n")
+    with a_pool(home) as pool:
+        pool.select()
+        pool.mark_exhausted_and_rotate(status_code=429, error_context=PER_MODEL, model=MODEL)
+        found = pool.explain(model=MODEL).rows[0]
+        assert (found.reason, found.ready_at) == (Reason.MODEL_LIMIT, None)
+        taken = pool.select(model=MODEL)
+        assert taken is not None and taken.id == "aaa002"
+        assert pool.explain().pick == "aaa001"
 
 
 def test_leases_are_told_and_of_weight_for_leases_only(home: Path) -> None:

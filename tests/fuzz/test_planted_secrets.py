@@ -44,7 +44,7 @@ REFUSED = (
     *("auth, errors", "crash"),
 )
 # They hold no such text in the first place, whatever becomes of it.
-QUIET = {"log", "title", "auth remove"}
+QUIET = {"log", "title", "auth remove", "auth refresh"}
 
 
 # --- one text at a time ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Which row is taken is worked out by the very code that `CredentialPool.select` p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from keydeck.engine.cooldown import Evidence, Standing
@@ -74,8 +74,10 @@ class _Trial:
         self._reasons = {each.id: reason for each in state.rows if (reason := self._out(each))}
         free = [each.id for each in state.rows if each.id not in self._reasons]
         self._free = self._least_busy(free) if asked.is_lease else free
+        self._spot = {row_id: spot for spot, row_id in enumerate(self._free)}
         self._pick = self._picked() if self._free else self._gone_on_with()
-        self._reasons |= {row_id: Reason.BUSIER for row_id in free if row_id not in self._free}
+        self._runner_up = self._next_fewest() if asked.strategy == "least_used" else None
+        self._reasons |= {row_id: Reason.BUSIER for row_id in free if row_id not in self._spot}
 
     def answer(self) -> Explanation:
         rows = tuple(self._row(place, each) for place, each in enumerate(self._state.rows, 1))
@@ -130,13 +132,17 @@ class _Trial:
         asked, ready = self._asked, self._ready
         if asked.strategy == "random" and len(self._free) > 1:
             return None
-        if asked.strategy == "sticky" and asked.session is not None and asked.kept in self._free:
+        if asked.strategy == "sticky" and asked.session is not None and asked.kept in self._spot:
             return asked.kept
         part = ready.among([ready.place_of[row_id] for row_id in self._free])
         if asked.strategy == "sticky" and asked.session is not None:
             return ready.rows[row_of_session(part, asked.session)].id
         last = ready.place_of.get(asked.last or "")
         return ready.rows[picker(asked.strategy)(part, last)].id
+
+    def _next_fewest(self) -> str | None:
+        """Return who would be taken if the one that is were not there."""
+        return min((other for other in self._free if other != self._pick), key=self._uses, default=None)
 
     def _gone_on_with(self) -> str | None:
         """Return the row that the asker tries himself, and goes on with now."""
@@ -170,7 +176,7 @@ class _Trial:
             limits=tuple((model, bench_of(held)) for model, held in sorted(found.limits(self._now).items())),
             inherited=row.inherited,
         )
-        return replace(said, remedies=remedies(said, row))
+        return said._replace(remedies=remedies(said, row))
 
     def _among_the_free(self, row_id: str) -> Reason:
         """Return why a row is taken that could be, or why another one is."""
@@ -194,14 +200,13 @@ class _Trial:
         if reason is Reason.ITS_TURN:
             return self._asked.last if self._asked.last in self._ready.place_of else None
         if reason is Reason.LATER_TURN:
-            return self._free[self._free.index(row_id) - 1]
+            return self._free[self._spot[row_id] - 1]
         if reason is Reason.FEWEST_USES:
-            return min((other for other in self._free if other != row_id), key=self._uses)
+            return self._runner_up
         return self._pick if reason in _BEHIND_THE_PICK else None
 
     def _turns(self, row_id: str) -> int:
-        mine, first = self._free.index(row_id), self._free.index(self._pick or row_id)
-        return (mine - first) % len(self._free)
+        return (self._spot[row_id] - self._spot[self._pick or row_id]) % len(self._free)
 
     def _uses(self, row_id: str | None) -> int:
         place = self._ready.place_of.get(row_id or "")

@@ -137,8 +137,7 @@ class Bench(NamedTuple):
     """The how manieth failure in a row it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowReason:
+class RowReason(NamedTuple):
     """Why one row is taken or not."""
 
     id: str

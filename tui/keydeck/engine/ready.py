@@ -95,14 +95,12 @@ class Ready:
         return bool(self._turns) and self._turns[0][0] <= ticks
 
     def back(self, now: float, ticks: float) -> list[tuple[float, int, HealthKind]]:
-        """Return when the clock gives each row another state that is out now, its place, and why it is out."""
+        """Return when the clock lets each row work again that is out now, its place, and why it is out."""
         self._turns = []  # judged anew, each has one turn, and no outdated one
         states = [self._state(place, now, ticks) for place in range(len(self.rows))]
-        return [
-            (now + (due - ticks), place, states[place].health.kind)
-            for due, place in self._turns
-            if not states[place].health.is_usable
-        ]
+        out = [(due, place) for due, place in self._turns if not states[place].health.is_usable]
+        ends = ((_back_at(states[place], now + (due - ticks)), place) for due, place in out)
+        return [(end, place, states[place].health.kind) for end, place in ends if end is not None]
 
     def least_used(self) -> int:
         """Return the place of the usable row with the fewest requests, the first among equals."""
@@ -208,6 +206,8 @@ class Ready:
         """Note for which models a row is out, by the wait that was left when that was learned of."""
         limits: dict[str, float] = {}
         for model, held in row.limits.items():
+            if held.is_terminal:
+                limits[model] = math.inf
             if held.strike is None or held.until is None:
                 continue
             failure, name = held.strike.failure, f"{model} with {row.id}"
@@ -243,3 +243,11 @@ class Ready:
         if (change := changes_at(state)) is not None:
             heapq.heappush(self._turns, (ticks + (change - then), self.place_of[row.id]))
         return state
+
+
+def _back_at(state: RowState, turn: float) -> float | None:
+    """Return when a row is back that changes at its turn: what a pause hides may last longer, or for good."""
+    if state.health.kind is not HealthKind.PAUSED:
+        return turn
+    after = row_state(state.row, turn).health
+    return turn if after.is_usable else after.until

@@ -26,6 +26,9 @@ class Told:
 
     answer: Explanation
     states: Mapping[str, RowState]
+    reasons: Mapping[str, RowReason]
+    chances: int
+    """Among how many chance decides."""
     context: Context
 
     @property
@@ -35,7 +38,7 @@ class Told:
 
     def name(self, row_id: str | None) -> str:
         """Return what a key is called."""
-        why = self.answer.row(row_id)
+        why = self.reasons.get(row_id or "")
         return shown_name(self.states[why.id], why.place, self.context) if why else "another key"
 
     def text(self, stored: str) -> str:
@@ -71,7 +74,8 @@ def told(
         at_most: how many leases a row may have.
     """
     answer = pool.explain(state, now, session=session, model=model, lease=lease, at_most=at_most)
-    return Told(answer, {found.id: found for found in state.rows}, context)
+    states = {found.id: found for found in state.rows}
+    return Told(answer, states, {why.id: why for why in answer.rows}, len(answer.among), context)
 
 
 # --- the pool ----------------------------------------------------------------------------------------------
@@ -83,7 +87,7 @@ def outcome_text(said: Told) -> str:
     if answer.outcome is Outcome.PICK:
         return f"the next request goes to {said.name(answer.pick)}"
     if answer.outcome is Outcome.CHANCE:
-        return f"the next request goes to any of {len(answer.among)}"
+        return f"the next request goes to any of {said.chances}"
     if answer.outcome is Outcome.NOT_CONFIGURED:
         return "no credential that can be read"
     back = answer.soonest
@@ -158,12 +162,12 @@ def _fewest(why: RowReason, said: Told) -> str:
 
 
 def _against(why: RowReason, said: Told) -> str:
-    rival = said.answer.row(why.rival)
+    rival = said.reasons.get(why.rival or "")
     return f"{grouped(why.uses)} against {grouped(rival.uses if rival else 0)}"
 
 
 def _chance(_why: RowReason, said: Told) -> str:
-    return f"ready, one of {len(said.answer.among)} by chance ({said.answer.strategy})"
+    return f"ready, one of {said.chances} by chance ({said.answer.strategy})"
 
 
 def _behind(why: RowReason, said: Told) -> str:
@@ -176,7 +180,7 @@ def _same(why: RowReason, said: Told) -> str:
 
 
 def _busier(why: RowReason, said: Told) -> str:
-    rival = said.answer.row(why.rival)
+    rival = said.reasons.get(why.rival or "")
     return f"ready, {why.in_flight} in flight against {rival.in_flight if rival else 0}"
 
 
