@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from fakes import a_home, a_pool, around, keys, write_store
@@ -17,6 +20,7 @@ from keydeck.engine import flusher
 from keydeck.engine.acts import Operator
 from keydeck.engine.errors import LockBusy
 from keydeck.engine.file_store import FileStore
+from keydeck.engine.pool import CredentialPool
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader
 
@@ -210,3 +214,102 @@ def check_nothing_is_lost(home: Path, kept: Kept, shown: dict[str, int]) -> None
     there, gone = uses_told(home)
     assert {**there, **gone} == {row_id: kept.uses[row_id] for row_id in (*there, *gone)}
     assert sum(there.values()) + sum(gone.values()) == kept.uses.total()
+
+
+# --- who only picks ----------------------------------------------------------------------------------------
+
+
+def pick_many(home: Path, picks: int, sessions: Sequence[str] = ()) -> dict[str | None, Counter[str]]:
+    """Be a process that picks and reports, for its sessions in turn; return its picks by session and row."""
+    flusher.set_enabled(True)
+    taken: dict[str | None, Counter[str]] = {}
+    with load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        for turn in range(picks):
+            session = sessions[turn % len(sessions)] if sessions else None
+            row = pool.select(session=session)
+            assert row
+            taken.setdefault(session, Counter())[row.id] += 1
+            pool.report_success()
+    return taken
+
+
+def picks_of_many(
+    home: Path, workers: int, picks: int, sessions: Sequence[str] = ()
+) -> list[dict[str | None, Counter[str]]]:
+    """Let processes pick at once, and return what each did."""
+    with get_context("spawn").Pool(workers) as pool:
+        return pool.starmap(pick_many, [(home, picks, sessions)] * workers)
+
+
+# --- who leases --------------------------------------------------------------------------------------------
+
+
+def lease_one(home: Path, start: Barrier, held: Barrier, taken: Queue[str | None]) -> None:
+    """Be a process that leases a row at the same instant as others, and fails while it holds it."""
+    with suppress(ZeroDivisionError), load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        start.wait(30)
+        with pool.lease() as lease:
+            taken.put(lease.credential.id if lease else None)
+            held.wait(30)
+            raise ZeroDivisionError
+
+
+def lease_for_ever(home: Path, ttl_s: float, taken: Queue[str | None]) -> None:
+    """Be a process that holds a row until it is killed."""
+    pool = load_pool("openrouter", home=home, around=around(home.parent))
+    with pool.lease(at_most=1, ttl_s=ttl_s) as lease:
+        taken.put(lease.credential.id if lease else None)
+        time.sleep(60)
+
+
+def lease_alone(home: Path, times: int) -> tuple[int, int]:
+    """Be a process that holds the only row again and again; return how often, and how often it was not alone."""
+    reader = HomeReader(a_home(home), around=around(home.parent))
+    witness, done, others = home.parent / "witness", 0, 0
+    with CredentialPool("openrouter", reader, sleep=lambda _: time.sleep(0.0005)) as pool:
+        while done < times:
+            with pool.lease(at_most=1, wait=30) as lease:
+                if lease is None:
+                    continue
+                try:
+                    os.close(os.open(witness, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    others += 1
+                else:
+                    witness.unlink()
+                done += 1
+    return done, others
+
+
+def lease_alone_by_many(home: Path, workers: int, times: int) -> list[tuple[int, int]]:
+    """Let processes hold the only row in turn."""
+    with get_context("spawn").Pool(workers) as pool:
+        return pool.starmap(lease_alone, [(home, times)] * workers)
+
+
+# --- who tries a row that has just cooled ------------------------------------------------------------------
+
+
+def pick_one(home: Path, start: Barrier, taken: Queue[str | None]) -> None:
+    """Be a process that selects once, at the same instant as others."""
+    with load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        start.wait(60)
+        row = pool.select()
+        taken.put(row.id if row else None)
+
+
+def probe_of_many(home: Path, workers: int) -> list[str]:
+    """Let processes select at once, just after the cooldown of a row has ended; return what they got."""
+    context = get_context("spawn")
+    start, taken = context.Barrier(workers + 1), context.Queue()
+    crowd = [context.Process(target=pick_one, args=(home, start, taken)) for _ in range(workers)]
+    for process in crowd:
+        process.start()
+    with load_pool("openrouter", home=home, around=around(home.parent)) as pool:
+        ended = {"reset_at": time.time() + 0.001}
+        pool.report_failure(status_code=429, credential_id="aaa001", error_context=ended)
+    start.wait(60)
+    found = [taken.get(timeout=60) or "" for _ in crowd]
+    for process in crowd:
+        process.join(60)
+    return found

@@ -21,6 +21,7 @@ import pytest
 
 from bench_screen import Screen
 from fakes import a_key, write_store
+from keydeck.engine.pool import CredentialPool, load_pool
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
@@ -193,6 +194,38 @@ def test_change_to_pixels(home: Path) -> None:
         f"{statistics.median(waits) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms",
         "p95 100 ms",
     )
+
+
+def test_lease_to_pixels(home: Path) -> None:
+    """From a lease taken in another process to "in flight" in the terminal's stream, 200 rows."""
+    big_home(home, 200, pools=12)
+    screen = Screen(home)
+    screen.until(b"key-0000")
+    screen.read(1.5)
+    waits = []
+    with load_pool("pool-00", home=home) as pool:
+        for number in range(30):
+            began = time.perf_counter()
+            with pool.lease():
+                waits.append(screen.until(b"in flight") - began)
+                screen.read(0.15)
+            screen.read(0.15 + 0.03 * (number % 5))
+        began = screen.cpu()
+        leases = _leases_for(8.0, pool, screen)
+        spent = (screen.cpu() - began) / 8.0
+    screen.close()
+    say("lease by another process to pixels, 200 rows", told(sorted(waits)), "100 ms")
+    say(f"  {leases / 8.0:.0f} leases/s", f"{spent * 100:.1f} % of a core", "-")
+
+
+def _leases_for(seconds: float, pool: CredentialPool, screen: Screen) -> int:
+    """Take one lease after the other while the screen is read; return how many."""
+    ends, taken = time.perf_counter() + seconds, 0
+    while time.perf_counter() < ends:
+        with pool.lease():
+            screen.read(0.02)
+        taken += 1
+    return taken
 
 
 @contextmanager

@@ -289,6 +289,13 @@ def test_a_strategy_is_shown_and_set(run: Run) -> None:
     assert "openrouter: round_robin" in text
 
 
+def test_sticky_is_shown_with_what_hermes_makes_of_it(run: Run) -> None:
+    """When it is set, and whenever it is looked up."""
+    note = "hermes reads it as fill_first"
+    assert note in run.done("auth", "strategy", "openrouter", "sticky").replace("sticky as", "it as")
+    assert run.done("auth", "strategy", "openrouter") == f"sticky\n  {note}\n"
+
+
 def test_a_strategy_that_does_not_exist_is_refused(run: Run) -> None:
     """With those that do; the file is not made."""
     error = run.refused("auth", "strategy", "openrouter", "quota_aware")

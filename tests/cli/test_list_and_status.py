@@ -12,9 +12,14 @@ from fakes import NOW, a_key, benched, in_another_process, keys, permissions_cou
 from keydeck.cli import keydeck
 from keydeck.engine.errors import Refused
 
+POOL = [
+    *("provider", "strategy", "ready", "total", "next_ready_at", "probing", "in_flight", "forecast"),
+    "credentials",
+]
 CREDENTIAL = [
     *("id", "label", "auth_type", "source", "stored", "inherited", "priority", "base_url", "health"),
-    *("status_code", "reason", "message", "since", "until", "request_count", "token_expires_at"),
+    *("status_code", "reason", "message", "since", "until", "cause", "evidence", "streak", "scope"),
+    *("told_until", "config_line", "in_flight", "limits", "request_count", "token_expires_at"),
     *("duplicate_of", "next_pick", "fingerprint"),
 ]
 
@@ -47,9 +52,10 @@ def mixed(home: Path) -> Path:
 def test_the_list_tells_every_row_that_is_out(run: Run) -> None:
     """Why, since when, until when; a pool says how many are ready and when the next one is back."""
     text = run.done("auth", "list")
-    assert "2 of 5 ready, next back in 14m" in text
-    assert "cooling, until 14:16:11 (14m00s left), since 14:01:11: 429 rate limit: slow down" in text
-    assert "log in again, since 13:02:11: " in text
+    assert "2 of 5 ready until 14:16:11, then 3" in text
+    assert "cooling, until 14:16:11 (14m00s left), since 14:01:11, found in the file" in text
+    assert ": 429 rate limit: slow down" in text
+    assert "log in again, since 13:02:11, found in the file (hermes): " in text
     assert "no secret: OPENROUTER_API_KEY unset" in text
     (dead,) = (line for line in text.splitlines() if "revoked" in line)
     assert "ready" not in dead
@@ -63,7 +69,7 @@ def test_the_list_as_json_is_exactly_what_the_issue_says(run: Run) -> None:
     assert list(document) == ["home", "profile", "pools"]
     assert (document["home"], document["profile"]) == (str(run.home), "default")
     pool, other = document["pools"]
-    assert list(pool) == ["provider", "strategy", "ready", "total", "next_ready_at", "credentials"]
+    assert list(pool) == POOL
     assert (pool["ready"], pool["total"], pool["next_ready_at"]) == (2, 5, NOW + 840)
     assert [list(row) for row in pool["credentials"]] == [CREDENTIAL] * 5
     assert [row["health"] for row in pool["credentials"]] == [

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from cli.program import Run
-from fakes import NOW, a_key, benched, keys, load, tree, write_store
+from fakes import NOW, FakeClock, a_key, a_pool, a_reader, benched, keys, load, tree, write_store
+from keydeck.engine.acts import Operator
 
 
 @pytest.fixture
@@ -93,6 +94,22 @@ def test_events_tell_of_both(two: Run) -> None:
         "= openrouter / key-aaa001 paused until 14:17:11",
         "+ openrouter / key-aaa001 resumed",
     ]
+
+
+def test_events_tell_of_a_pause_that_the_clock_ended(two: Run) -> None:
+    """Once, at its time; a cooldown that ended meanwhile is told neither before nor after it."""
+    an_hour_ago = FakeClock(NOW - 3600)
+    with a_pool(two.home, clock=an_hour_ago) as pool:
+        assert pool.select()
+        pool.mark_exhausted_and_rotate(status_code=429, error_context={"reset_at": NOW - 3000})
+    Operator(a_reader(two.home, clock=an_hour_ago)).pause("openrouter", "aaa001", until=NOW - 1800)
+    lines = [" ".join(line.split()) for line in two.done("auth", "events").splitlines() if "aaa001" in line]
+    assert [line.partition("key-aaa001 ")[2] for line in lines] == [
+        "429 rate limit, cooling until 13:12:11",
+        "paused until 13:32:11",
+        "pause over",
+    ]
+    assert lines[-1].startswith("13:32:11")
 
 
 def test_refresh_is_announced_and_not_pretended(two: Run) -> None:

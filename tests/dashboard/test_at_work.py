@@ -57,7 +57,7 @@ async def test_the_last_hour_shows_as_soon_as_something_is_told(store: Path) -> 
 async def test_a_row_changed_outside_is_marked_for_a_while(store: Path) -> None:
     """Another program clears a cooldown: the row has a sign, the strip says who did it; later the sign is gone."""
     clock = FakeClock(NOW - 100)
-    requests(store, 1, clock).mark_exhausted_and_rotate(status_code=429)
+    requests(store, 1, clock).mark_exhausted_and_rotate(status_code=402)
     write_down(store)
     document = load_whole(store)
     for row in document["credential_pool"]["openrouter"]:

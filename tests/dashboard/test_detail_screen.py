@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fakes import NOW, a_key, a_login, benched, keys, load, tree, write_store
+from cli.program import Run
+from fakes import NOW, FakeClock, a_key, a_login, benched, keys, load, tree, write_store
+from keydeck.dashboard.screens.detail import DetailScreen
+from keydeck.engine.snapshot import HomeReader
+from keydeck.present.explain_form import row_form
 from keydeck.present.text import width
 from ui import Ui, running
 
@@ -43,8 +51,8 @@ async def test_every_state_has_its_facts(home: Path) -> None:
             "◐ cooling",
             "429 rate limit: slow",
             "14:16:11, in 14m00s",
-            "auth.json says when it ends",
-            "passed over",
+            "found in the file (hermes)",
+            "the next request goes to fine",
         ),
         "dead": ("▲ log in again", "401 key refused", "14:01:11 (1m00s ago)", "press a for a new key"),
         "unset": (
@@ -53,7 +61,7 @@ async def test_every_state_has_its_facts(home: Path) -> None:
             "not here",
             "set the variable where the agent runs",
         ),
-        "login": ("△ ready", "ends 14:06:21, in 4m10s", "oauth login", "waits for its turn"),
+        "login": ("△ ready", "ends 14:06:21, in 4m10s", "oauth login", "ready, but fine comes first"),
         "over": ("○ token ended, hermes renews it", "ended 14:01:11 (1m00s ago)"),
         "half": ("? ", "priority", "mend this row in auth.json by hand", "aaa007"),
     }
@@ -157,6 +165,48 @@ async def test_it_follows_the_clock_the_file_and_the_label(home: Path) -> None:
         ui.sees("pools → openrouter → uno", "▲ log in again")
         history = ui.text.partition("history of this key")[2]
         assert "log in again" in history and "429" in history
+
+
+async def test_why_a_key_is_taken_or_not_is_what_the_command_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key by key the same facts as ``keydeck auth explain --json``, in words, and live."""
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr("keydeck.cli.common.HomeReader", functools.partial(HomeReader, clock=FakeClock()))
+    rows = keys("aaa001", "aaa002", "aaa003", "aaa004")
+    rows[1].update(benched(429, until=NOW + 169))
+    rows[3]["priority"] = "x"
+    write_store(home, {"openrouter": rows})
+    said = {
+        "aaa001": ("the next request goes here", "the first ready key (fill_first)"),
+        "aaa002": ("cooling until 14:05:00 (2m49s left)", "changes it  wait 2m49s, or press r"),
+        "aaa003": (
+            "the next request goes to key-aaa001",
+            "but key-aaa001 comes first",
+            "press n, or press s",
+        ),
+        "aaa004": ("changes it  mend this row in auth.json by hand",),
+    }
+    async with running(home, (120, 40)) as ui:
+        await ui.press("g")
+        for row in explained(home):
+            await ui.press("enter")
+            screen = ui.app.screen
+            assert isinstance(screen, DetailScreen) and screen.why is not None
+            assert row_form(screen.why, row["label"], ui.app.view.scrubber) == row
+            ui.sees(*said[row["id"]])
+            await ui.press("escape", "j")
+        await ui.press("g", "j", "enter")
+        await ui.tick(100)
+        ui.sees("wait 1m09s, or press r")
+        await ui.tick(70)
+        ui.sees("but key-aaa001 comes first")
+
+
+def explained(home: Path) -> list[dict[str, Any]]:
+    """Return the rows that the command line explains at the moment of the tests."""
+    rows: list[dict[str, Any]] = json.loads(Run(home).done("auth", "explain", "openrouter", "--json"))["rows"]
+    return rows
 
 
 async def test_a_small_terminal_scrolls_to_the_rest(home: Path) -> None:

@@ -127,6 +127,11 @@ EFFECTS: Final[dict[str, tuple[Stage, ...]]] = {
         (("j", "d"), Seen()),
         (("y",), Seen((ONE, THREE), urls=Seen().urls[:2])),
     ),
+    "key.pause": (
+        (("space",), Seen()),
+        (("enter",), replace(Seen(), rows=(("one", "paused"), TWO, THREE))),
+        (("space",), Seen()),
+    ),
     "key.first": ((("G", "k", "n"), replace(Seen(), rows=(THREE, ONE, TWO))),),
     "key.up": ((("G", "k", "K"), replace(Seen(), rows=(ONE, THREE, TWO))),),
     "key.down": ((("J",), replace(Seen(), rows=(TWO, ONE, THREE))),),

@@ -53,7 +53,12 @@ async def test_typing_filters_at_once_and_enter_keeps_it(home: Path) -> None:
         assert shown(ui) == ["alpha", "charlie"]
         await ui.press("a", "r")
         assert shown(ui) == ["charlie"]
-        ui.sees("1 of 7", "/har", "openrouter  1/4 ready  3 hidden", "zai  2/2 ready  2 hidden")
+        ui.sees(
+            "1 of 7",
+            "/har",
+            "openrouter  1/4 ready until 14:03:11, then 2  3 hidden",
+            "zai  2/2 ready  2 hidden",
+        )
         await ui.press("enter")
         assert "1 of 7" not in ui.text
         assert "/har" in ui.lines[0]
@@ -130,7 +135,10 @@ async def test_no_match_says_how_to_get_back(home: Path) -> None:
     async with running(home, (80, 24)) as ui:
         await type_filter(ui, "nothing-like-it")
         assert shown(ui) == []
-        ui.sees("no match for nothing-like-it, esc clears", "openrouter  1/4 ready  4 hidden")
+        ui.sees(
+            "no match for nothing-like-it, esc clears",
+            "openrouter  1/4 ready until 14:03:11, then 2  4 hidden",
+        )
         await ui.press("escape")
         assert ui.cursor == ("openrouter", "aaa001")
 
@@ -283,7 +291,7 @@ async def test_folding_one_pool_and_all(home: Path) -> None:
     some_pools(home)
     async with running(home, (80, 24)) as ui:
         await ui.press("j", "minus")
-        ui.sees("openrouter  1/4 ready  4 folded")
+        ui.sees("openrouter  1/4 ready until 14:03:11, then 2  4 folded")
         assert shown(ui) == ["key-bbb001", "key-bbb002", "key-ccc001"]
         assert place(ui) == ("openrouter", None)
         await ui.press("j")

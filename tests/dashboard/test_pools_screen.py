@@ -70,24 +70,25 @@ async def test_the_status_bar_counts_what_the_rows_say(home: Path) -> None:
 
 
 async def test_a_pool_with_nothing_ready_says_when_and_what_instead(home: Path) -> None:
-    """Its headline names the time left and the fallback that serves meanwhile."""
+    """Its headline names the time, how many are ready then, and the fallback that serves meanwhile."""
     pools = {"openai-api": [a_key("aaa001", **benched(429, until=NOW + 3511))], "openrouter": keys("bbb001")}
     write_store(home, pools)
     (home / "config.yaml").write_text("fallback_providers:\n  - {provider: openrouter, model: m}\n")
     async with running(home, (80, 24)) as ui:
-        ui.sees("openai-api  0/1 ready  back in 58m31s → openrouter")
+        ui.sees("openai-api  0/1 ready until 15:00:42, then 1 → openrouter")
 
 
 async def test_the_clock_alone_moves_countdowns_and_ends_them(home: Path) -> None:
-    """Without any file event the time left shrinks, and at its end the row is ready (FS-62, FS-05)."""
+    """Without any file event the time left shrinks, at its end the row is tried, a minute later ready (FS-62, FS-05)."""
     write_store(home, {"openrouter": [a_key("aaa001", "one", **benched(429, until=NOW + 90))]})
     async with running(home, (80, 24)) as ui:
         assert "1m30s 429" in ui.line("◐ one")
         await ui.tick(30)
         assert "1m00s 429" in ui.line("◐ one")
         await ui.tick(60)
+        ui.sees("1/1 ready", "1 ready", "◔ one", "◔ probing: the next request tries it")
+        await ui.tick(60)
         assert "ready" in ui.line("● one")
-        ui.sees("1/1 ready", "1 ready")
 
 
 async def test_a_token_about_to_end_turns_into_a_warning_by_the_clock(home: Path) -> None:

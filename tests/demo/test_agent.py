@@ -78,6 +78,25 @@ def test_requests_are_counted_and_refusals_bench(folder: Path, clock: FakeClock,
     ]
 
 
+def test_long_answers_are_in_flight(folder: Path, clock: FakeClock, reader: HomeReader) -> None:
+    """While an agent reads an answer its key is in flight, for everybody; when it has read it, no more."""
+    agent, seen = Agent(folder, Role(("anthropic",), 1.0, 11), clock), []
+    clock.forward(60.0)  # what was in flight before is over
+    for _ in range(16):
+        agent.work()
+        seen.append(in_flight(reader, clock))
+        clock.forward(1.0)
+    assert max(seen) >= 2
+    clock.forward(20.0)  # the longest answer takes less than that, the lease of one longer
+    agent.work()
+    assert in_flight(reader, clock) <= 1
+    agent.close()
+
+
+def in_flight(reader: HomeReader, clock: FakeClock) -> int:
+    return sum(row.in_flight(clock()) for row in pool_of(reader, "anthropic").at(clock()).rows)
+
+
 def test_a_key_that_is_out_is_left_alone(folder: Path, clock: FakeClock, reader: HomeReader) -> None:
     """No request is counted for a key while its cooldown runs."""
     before = counts(reader, "anthropic")["ANTHROPIC_API_KEY"]
@@ -104,7 +123,7 @@ def test_another_strategy_is_followed_at_the_next_request(
     folder: Path, clock: FakeClock, reader: HomeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Set from least_used to fill_first, the pool's first key gets all that follows."""
-    monkeypatch.setattr("keydeck.engine.pool._LOOK_AROUND_EVERY_S", 0.0)
+    monkeypatch.setattr("keydeck.engine.roster._LOOK_AROUND_EVERY_S", 0.0)
     agent = Agent(folder, Role(("anthropic",), 1.0, 11), clock)
     work(agent, clock, 3)
     Operator(reader).set_strategy("anthropic", "fill_first")

@@ -10,10 +10,25 @@ import pytest
 from fakes import NOW, FakeClock
 from keydeck.demo.past import HOUR_S, hour_before, write_scene_with_past
 from keydeck.demo.scene import around, write_scene
+from keydeck.engine.cooldown import ACCOUNT, Evidence
 from keydeck.engine.credential import Credential
-from keydeck.engine.events import Configured, Edited, Event, Failed, Outside, Record, Removed, Succeeded, Used
+from keydeck.engine.events import (
+    Configured,
+    Edited,
+    Event,
+    Failed,
+    Outside,
+    Paused,
+    Record,
+    Removed,
+    Succeeded,
+    Used,
+)
 from keydeck.engine.home import locate_home
 from keydeck.engine.snapshot import HomeReader
+from keydeck.engine.state import HealthKind
+
+STREAK, PROBED, PAUSED = "4411aa", "81ab03", "81ab06"
 
 
 def demo_reader(home: Path) -> HomeReader:
@@ -47,10 +62,30 @@ def events_of(home: Path, kind: type[Event]) -> list[Record]:
 
 
 def test_the_rows_are_those_of_the_scene(home: Path, tmp_path: Path) -> None:
-    """With its past told, every key's label, place, count and state is what the frozen scene says."""
+    """With its past told, every key's label, place, count and state is what the frozen scene says, but for three."""
     write_scene_with_past(home, NOW)
     write_scene(tmp_path / "other" / "home", NOW)
-    assert rows_of(home) == rows_of(tmp_path / "other" / "home")
+    mine, frozen = rows_of(home), rows_of(tmp_path / "other" / "home")
+    assert {row_id for row_id in mine if mine[row_id] != frozen.get(row_id)} == {STREAK, PROBED, PAUSED}
+    assert frozen.keys() == mine.keys() - {PAUSED}
+
+
+def test_one_sees_one_of_each(home: Path) -> None:
+    """A bench with the provider's word, one of an account, a streak, a probe, work in flight, a limit, a pause."""
+    write_scene_with_past(home, NOW)
+    reader = demo_reader(home)
+    pools = {pool.provider: pool.at(NOW) for pool in reader.read().pools}
+    reader.close()
+    states = {state.id: state for pool in pools.values() for state in pool.rows}
+    streak = states[STREAK].health
+    assert (streak.streak, streak.evidence, streak.until) == (4, Evidence.TABLE, NOW + 330)
+    account = states["6b0f12"].health
+    assert (account.scope, account.evidence) == (ACCOUNT, Evidence.PROVIDER)
+    assert (states[PROBED].health.kind, states[PROBED].health.is_tried) == (HealthKind.PROBING, True)
+    assert (states[PAUSED].health.kind, states[PAUSED].health.until) == (HealthKind.PAUSED, NOW + 19 * HOUR_S)
+    assert [states[row_id].in_flight(NOW) for row_id in ("9c01d2", "5a90ee", "4411a9")] == [2, 1, 0]
+    assert list(states["b7740e"].limits(NOW)) == ["claude-opus-5"]
+    assert states["b7740e"].health.is_usable
 
 
 def test_opening_it_finds_nothing_to_tell(home: Path) -> None:
@@ -81,9 +116,20 @@ def test_the_hour_holds_what_an_hour_holds(home: Path) -> None:
         (Configured, 1),
         (Removed, 1),
         (Edited, 1),
+        (Paused, 1),
     ):
         assert len(events_of(home, kind)) >= least, kind
     assert NOW - max(record.at for record in events_of(home, Used)) < 10
+
+
+def test_a_key_is_paused_for_a_while(home: Path) -> None:
+    """One shows how that looks: out until a time, and parked for hermes."""
+    write_scene_with_past(home, NOW)
+    pool = demo_reader(home).read().pool("custom:together.ai")
+    assert pool is not None
+    (row,) = (row for row in pool.at(NOW).rows if row.health.kind is HealthKind.PAUSED)
+    assert (row.row.label, row.health.until) == ("reserve", NOW + 19 * HOUR_S)
+    assert '"last_error_reason": "paused"' in (home / "auth.json").read_text()
 
 
 def test_a_key_that_is_out_sends_nothing(home: Path) -> None:
@@ -92,7 +138,7 @@ def test_a_key_that_is_out_sends_nothing(home: Path) -> None:
     out: set[str] = set()
     for record in told(home):
         match record.event:
-            case Failed(ids=ids):
+            case Failed(ids=ids, scope="row" | "account") | Paused(ids=ids):
                 out.update(ids)
             case Succeeded(ids=ids):
                 out.difference_update(ids)

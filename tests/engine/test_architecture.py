@@ -118,7 +118,7 @@ def test_a_command_does_not_load_the_dashboard() -> None:
     """Listing in a script does not pay for Textual."""
     commands = [
         f"keydeck.cli keydeck.cli.auth_{name}"
-        for name in ("list", "add", "remove", "reset", "strategy", "status")
+        for name in ("list", "add", "remove", "reset", "strategy", "status", "explain")
     ]
     for loaded in loaded_with(*commands).values():
         assert "click" in loaded

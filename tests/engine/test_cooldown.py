@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -154,7 +154,7 @@ def test_what_another_program_filed_keeps_its_rule_for_the_length() -> None:
     """Five minutes after a 401, an hour after anything else, the end it named, and no row of failures (hermes-pool 5.1)."""
     for kind, code, wait in ((KEY, 401, 300), (RATE, 429, HOUR), (FailureKind.PROVIDER, 503, HOUR)):
         filed = a_failure(kind, code=code, is_filed=True)
-        held = standing(after(filed, replace(filed, at=NOW + 400)), is_sole=True)
+        held = standing(after(filed, filed._replace(at=NOW + 400)), is_sole=True)
         assert (held.until, held.is_terminal, held.streak) == (NOW + 400 + wait, False, 1)
     assert standing(after(a_failure(is_filed=True, told=15 * DAY))).until == NOW + HOUR
     ours = after(a_failure(KEY, is_filed=True), a_failure(KEY, at=400))
@@ -552,7 +552,7 @@ def test_no_failure_brings_an_end_forward_however_many_there_are(
     benches, end, was_terminal = FREE, 0.0, False
     for number, failure in enumerate(several, start=1):
         if kind:
-            failure = replace(failure, kind=kind, code=CODES.get(FailureKind(kind)), scope=ROW)  # noqa: PLW2901
+            failure = failure._replace(kind=kind, code=CODES.get(FailureKind(kind)), scope=ROW)  # noqa: PLW2901
         benches = failed(benches, failure, (1, 100 * number - 50), (1, 100 * number))
         held = standing(benches, rules)
         assert held.is_terminal >= was_terminal
@@ -604,10 +604,10 @@ def test_a_streak_grows_by_no_attempt_from_before_the_bench(
     kind: Failure, late: list[tuple[Failure, int]], number: int
 ) -> None:
     """However many there were, and after however many in a row."""
-    like = replace(kind, kind=BILLING, code=402, scope=ROW, told=None, at=NOW, is_filed=False)
-    benches = after(*(replace(like, at=NOW + 60 * each) for each in range(number)))
+    like = kind._replace(kind=BILLING, code=402, scope=ROW, told=None, at=NOW, is_filed=False)
+    benches = after(*(like._replace(at=NOW + 60 * each) for each in range(number)))
     for each, (failure, ago) in enumerate(late):
-        same = replace(failure, kind=BILLING, code=402, scope=ROW)
+        same = failure._replace(kind=BILLING, code=402, scope=ROW)
         benches = failed(benches, same, (1, 100 * number - ago), (1, 1_000 + each))
     assert streak(benches) == number
 

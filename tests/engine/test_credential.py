@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from keydeck.engine.credential import (
     parse_rows,
     row_fingerprint,
     row_id,
+    with_changes,
 )
 from keydeck.engine.secret import Secret, fingerprint
 
@@ -433,3 +435,12 @@ def test_a_nested_secret_of_an_unknown_field_does_not_show() -> None:
     row = parsed(raw)
     assert row.to_json() == raw
     assert token not in repr(row)
+
+
+def test_a_copy_with_changes_is_what_replacing_fields_makes() -> None:
+    """Every other field is as it was, and the row itself stays as it is."""
+    (row,) = parse_rows("openrouter", "openrouter", [a_key(foreign=1)])
+    assert isinstance(row, Credential)
+    changed: dict[str, Any] = {"request_count": 7, "label": "other", "last_status": "exhausted"}
+    assert with_changes(row, changed) == replace(row, **changed) != row
+    assert with_changes(row, {}) == row

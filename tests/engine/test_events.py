@@ -36,6 +36,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "str | None": st.none() | words,
     "int": wholes,
     "int | None": st.none() | wholes,
+    "float": numbers,
     "float | None": st.none() | numbers,
     "bool": st.booleans(),
     "tuple[str, ...]": st.lists(words, max_size=4).map(tuple),

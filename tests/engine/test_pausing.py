@@ -123,7 +123,7 @@ class TestPause:
         """A wall clock that jumps an hour ahead ends no pause of a running pool, one that goes back adds nothing."""
         clock, ticks = FakeClock(), FakeClock(0)
         with a_pool(two, clock=clock) as pool:
-            pool._ticks = ticks
+            pool._roster.ticks = ticks
             operator(two, clock=clock).pause(POOL, "aaa001", until=NOW + 60)
             assert picked(pool) == "aaa002"
             clock.forward(3600)

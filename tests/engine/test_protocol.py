@@ -312,8 +312,8 @@ def test_rule_7_an_announced_file_is_not_parsed_again(two: Path) -> None:
     pool.flush()
     assert other.checkpoint()
     reads: list[int] = []
-    real = pool._read
-    pool._read = lambda: reads.append(1) or real()  # type: ignore[method-assign, func-returns-value]
+    real = pool._roster.read
+    pool._roster.read = lambda: reads.append(1) or real()  # type: ignore[method-assign, func-returns-value]
     for _ in range(3):
         use(other, "bbb002")
         assert other.checkpoint()

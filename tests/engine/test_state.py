@@ -58,14 +58,15 @@ def pool_of(raws: Sequence[Any], now: float = NOW) -> PoolState:
 def test_how_long_a_bench_lasts_without_a_time_from_the_provider(code: int | None, wait_s: int) -> None:
     """401 benches for five minutes, everything else for an hour (hermes-pool 5.1)."""
     assert kind_of(a_key(**benched(code, ago=wait_s - 1))) is HealthKind.COOLING
-    assert kind_of(a_key(**benched(code, ago=wait_s + 1))) is HealthKind.READY
-    assert kind_of(a_key(**benched(code, ago=wait_s))) is HealthKind.READY
+    assert kind_of(a_key(**benched(code, ago=wait_s))) is HealthKind.PROBING
+    assert kind_of(a_key(**benched(code, ago=wait_s + 59))) is HealthKind.PROBING
+    assert kind_of(a_key(**benched(code, ago=wait_s + 60))) is HealthKind.READY
 
 
 def test_the_providers_own_time_wins() -> None:
     """A reset time in the row decides, later or earlier than the table's."""
     assert kind_of(a_key(**benched(429, ago=60, until=NOW + 1))) is HealthKind.COOLING
-    assert kind_of(a_key(**benched(429, ago=60, until=NOW - 1))) is HealthKind.READY
+    assert kind_of(a_key(**benched(429, ago=60, until=NOW - 1))) is HealthKind.PROBING
     assert state_of(a_key(**benched(429, ago=5000, until=NOW + 9000))).health.until == NOW + 9000
 
 
@@ -242,7 +243,7 @@ THREE = [a_key("a", request_count=5), a_key("b", request_count=2), a_key("c", re
 
 
 @pytest.mark.parametrize(
-    ("strategy", "row_id"), [("fill_first", "a"), ("round_robin", "a"), ("least_used", "b"), ("sticky", "a")]
+    ("strategy", "row_id"), [("fill_first", "a"), ("round_robin", "a"), ("least_used", "b")]
 )
 def test_the_next_pick_is_shown_where_it_is_certain(strategy: str, row_id: str) -> None:
     """The mark is on the row that the strategy takes from the files as they are."""
@@ -251,9 +252,19 @@ def test_the_next_pick_is_shown_where_it_is_certain(strategy: str, row_id: str) 
     assert pick.id == row_id
 
 
+def test_round_robin_goes_on_from_the_row_that_was_used_last() -> None:
+    """To the next usable one; from the beginning where that row is the last one, or gone."""
+    rows = pool_of([*THREE[:1], a_key("b", **benched()), *THREE[2:]])
+    for last, pick in (("a", "c"), ("b", "c"), ("c", "a"), ("gone", "a"), (None, "a")):
+        found = certain_pick("round_robin", rows, last=last)
+        assert found is not None
+        assert found.id == pick
+
+
 def test_no_pick_is_certain_under_random_or_without_a_usable_row() -> None:
-    """Chance and emptiness mark nothing."""
+    """Chance, sessions and emptiness mark nothing."""
     assert certain_pick("random", pool_of(THREE)) is None
+    assert certain_pick("sticky", pool_of(THREE)) is None
     assert certain_pick("fill_first", pool_of([a_key(**benched())])) is None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakes import NOW, a_key, benched, keys, load, write_store
+from fakes import NOW, a_key, a_pool, benched, keys, load, write_store
 from keydeck.dashboard.settings import Settings, SettingsFile
 from keydeck.demo.past import write_scene_with_past
 from keydeck.demo.scene import ENVIRONMENT, write_scene
@@ -30,6 +30,23 @@ def duplicates(home: Path) -> None:
     same = "sk-the-very-same-key"
     rows = [a_key("aaa001", "team", access_token=same, request_count=30), a_key("aaa002", "lone", priority=1)]
     write_store(home, {"openrouter": [*rows, a_key("aaa003", "team again", priority=2, access_token=same)]})
+
+
+def turns(home: Path) -> None:
+    """Three keys by turns, the first of them used last, the third one out."""
+    rows = [*keys("aaa001", "aaa002"), a_key("aaa003", priority=2, **benched(429, until=NOW + 900))]
+    write_store(home, {"openrouter": rows})
+    (home / "config.yaml").write_text("credential_pool_strategies: {openrouter: round_robin}\n")
+    with a_pool(home) as pool:
+        pool.select()
+
+
+def all_out(home: Path) -> None:
+    rows = [
+        a_key("aaa001", "tired", **benched(429, until=NOW + 900)),
+        a_key("aaa002", "broke", **benched(402)),
+    ]
+    write_store(home, {"openrouter": rows})
 
 
 def nothing(home: Path) -> None:
@@ -187,6 +204,8 @@ STATES: dict[str, State] = {
     "pools-with-past": State(("j", "j"), past),
     "pools-with-past-wide": State(("w",), past),
     "pools-with-past-ascii": State(("j",), past, options={"glyphs": ASCII}),
+    "pools-with-streak": State(("tab", "j"), past),
+    "pools-with-probe": State((*("tab",) * 4, "j"), past),
     "pools-duplicates": State(("j",), duplicates, env={}),
     "pools-empty": State(prepare=nothing, env={}),
     "pools-inherited": State(prepare=inherited, options={"profile": "work"}),
@@ -205,8 +224,16 @@ STATES: dict[str, State] = {
     "detail-no-secret": State(("tab", "j", "j", "enter")),
     "detail-bad-row": State(("G", "enter")),
     "detail-with-past": State(("j", "j", "j", "enter"), past),
+    "detail-streak": State(("tab", "j", "enter"), past),
+    "detail-probing": State((*("tab",) * 4, "j", "enter"), past),
+    "detail-in-flight": State(("enter",), past),
+    "detail-limit": State(("j", "enter"), past),
+    "detail-account": State((*("tab",) * 3, "enter"), past),
+    "detail-paused": State((*("tab",) * 4, "j", "j", "j", "enter"), past),
     "detail-duplicate": State(("enter",), duplicates, env={}),
     "detail-masked": State(("m", "enter")),
+    "detail-turn": State(("enter",), turns, env={}),
+    "detail-all-out": State(("j", "enter"), all_out, env={}),
     "detail-gone": State(("enter",), then=remove_outside),
     # what happened
     "events": State(("2",), past),

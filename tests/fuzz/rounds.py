@@ -374,8 +374,17 @@ def search_commands(home: Path, search: Search, bed: Bed) -> None:
         _search_output(run, search, *args)
         _search_output(run, search, *args, "--json")
     for provider, rows in bed.pools.items():
-        for args in (["list"], ["list", "--json"], ["status"], ["status", "--json"], ["strategy"]):
+        for args in (
+            ["list"],
+            ["list", "--json"],
+            ["status"],
+            ["status", "--json"],
+            ["strategy"],
+            ["explain"],
+        ):
             _search_output(run, search, args[0], provider, *args[1:])
+        for asked in (["--json"], ["--session", "a", "--model", "b", "--lease"]):
+            _search_output(run, search, "explain", provider, *asked)
         if isinstance(rows, list):
             for place, row in enumerate(rows[:3], 1):
                 _search_acts_of(run, search, provider, str(place), row)
@@ -420,6 +429,7 @@ def _search_typed(run: Run, search: Search, bed: Bed) -> None:
         for args in (
             ["remove", "openrouter", secret, "--yes"],
             ["status", secret],
+            ["explain", secret],
             ["list", "openrouter", secret],
             ["list", f"--{secret}"],
             ["move", "openrouter", "1", secret],
@@ -435,7 +445,13 @@ def _search_broken(run: Run, search: Search, bed: Bed) -> None:
     """Search what is said of files that cannot be read, and of a fault of ours."""
     for store in changed_stores(bed):
         store.write(run.home)
-        for args in (["list"], ["list", "--json"], ["status"], ["strategy", "openrouter"]):
+        for args in (
+            ["list"],
+            ["list", "--json"],
+            ["status"],
+            ["strategy", "openrouter"],
+            ["explain", "zai"],
+        ):
             _search_output(run, search, *args)
     said = " and ".join(str(row.get("access_token")) for row in bed.pools["openrouter"])
     with patch("keydeck.cli.auth_list.good_snapshot", side_effect=RuntimeError(said)):

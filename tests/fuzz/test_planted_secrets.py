@@ -33,13 +33,13 @@ DIALOGS = tuple(every_screen() - set(SCREENS))
 TEXTS = ("clipboard", "toast", "log", "repr", "title", "picture", ".md", ".json")
 PRINTED = tuple(
     f"auth {command}"
-    for command in (*COMMANDS, "list --json", "status --json", "events --json")
+    for command in (*COMMANDS, "list --json", "status --json", "events --json", "explain --json")
     if command != "add"
 )
 REFUSED = (
     *(
         f"auth {command}, errors"
-        for command in ("list", "status", "strategy", "remove", "edit", "add", "move")
+        for command in ("list", "status", "explain", "strategy", "remove", "edit", "add", "move")
     ),
     *("auth, errors", "crash"),
 )

@@ -340,6 +340,7 @@ QUICK: Final[dict[str, Visit]] = {
     "strategy": _dialog("pool.strategy"),
     "edit": _dialog("key.edit"),
     "add": _dialog("key.add"),
+    "pause": _dialog("key.pause"),
     "remove": _dialog("key.remove"),
     "reset pool": _dialog("pool.reset"),
     "palette": _dialog("app.palette"),

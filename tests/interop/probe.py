@@ -175,6 +175,21 @@ def strategies(providers: list[str]) -> list[str]:
     return [engine().get_pool_strategy(provider) for provider in providers]
 
 
+def reject_refresh(code: str) -> None:
+    """Let the provider of Codex logins answer every renewal with this error; nothing is sent."""
+    auth = hermes("hermes_cli.auth")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise auth.AuthError("rejected", provider="openai-codex", code=code, relogin_required=True)
+
+    auth.refresh_codex_oauth_pure = refuse
+
+
+def codex_token() -> str:
+    """Return the key that a run with Codex is given."""
+    return str(hermes("hermes_cli.auth").resolve_codex_runtime_credentials()["api_key"])
+
+
 def hold() -> None:
     """Take the store's lock as hermes takes it, and keep it."""
     held.enter_context(hermes("hermes_cli.auth")._auth_store_lock())
@@ -198,6 +213,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             pool_keys,
             custom_pools,
             strategies,
+            reject_refresh,
+            codex_token,
             hold,
             release,
         ),

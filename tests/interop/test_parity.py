@@ -172,7 +172,7 @@ CONTEXTS: tuple[Any, ...] = (
 
 
 def test_a_failure_leaves_the_same_six_fields_in_the_row(hermes: Hermes, home: Path, tmp_path: Path) -> None:
-    """Marking the same failure, each program stores the same status, time, code, reason, message and reset."""
+    """Status, time, code, reason, message and reset; where hermes would guess at an end, ours is written."""
     pool = {"openrouter": keys(*(f"{place:06d}" for place in range(len(CONTEXTS) + 1)))}
     ours = tmp_path / "ours"
     write_store(home, pool)
@@ -189,7 +189,13 @@ def test_a_failure_leaves_the_same_six_fields_in_the_row(hermes: Hermes, home: P
         assert following is not None
         assert following.id == theirs, context
     keydeck.close()
-    assert _marks(ours) == _marks(home)
+    theirs_with_end = [
+        {**mark, "last_error_reset_at": mark["last_error_reset_at"] or NOW + 60}
+        if mark["last_status"]
+        else mark
+        for mark in _marks(home)
+    ]
+    assert _marks(ours) == theirs_with_end
     told = {mark["last_error_reset_at"] for mark in _marks(ours)}
     assert {NOW + 12.5, NOW + 0.9, NOW + 14_700, NOW + 7_200, NOW + 420, NOW + 30, NOW + 5} < told
 
@@ -233,6 +239,43 @@ def test_a_bench_by_keydeck_is_obeyed_by_hermes(hermes: Hermes, home: Path) -> N
     assert _available(hermes) == ["aaa003"]
     hermes.ask("clock", now=NOW + 60)
     assert hermes.ask("load", provider="openrouter")["available"] == ["aaa001", "aaa003"]
+
+
+ANSWERS: tuple[tuple[int | None, dict[str, Any], float | None], ...] = (
+    (429, {"message": "slow down"}, 60),
+    (429, {"reason": "usage_limit_reached"}, 3600),
+    (429, {"reason": "insufficient_quota"}, 3600),
+    (402, {}, 3600),
+    (401, {}, 300),
+    (403, {}, 300),
+    (None, {}, 60),
+    (429, {"reset_at": NOW + 15 * 86400}, 60),
+    (503, {}, 0),
+    (403, {"message": "not available in your country"}, 0),
+    (400, {}, 0),
+    (401, {"reason": "token_revoked"}, None),
+)
+"""Status, what else was said, and how long it benches; None for good."""
+
+
+def test_hermes_obeys_the_table_through_the_rows(hermes: Hermes, home: Path) -> None:
+    """A second before our end it passes a row over, at the end it takes it; what benches nobody it never sees."""
+    write_store(home, {"openrouter": keys(*(f"{place:06d}" for place in range(len(ANSWERS) + 1)))})
+    pool = CredentialPool("openrouter", a_reader(home))
+    for place, (code, context, _) in enumerate(ANSWERS):
+        pool.mark_exhausted_and_rotate(
+            status_code=code, error_context=context, api_key_hint=f"sk-test-{place:06d}-secret"
+        )
+    pool.close()
+    ends = sorted({wait for _, _, wait in ANSWERS if wait})
+    for now in (0, *(each for end in ends for each in (end - 1, end))):
+        free = [
+            f"{place:06d}"
+            for place, (_, _, wait) in enumerate((*ANSWERS, (None, {}, 0)))
+            if wait is not None and wait <= now
+        ]
+        hermes.ask("clock", now=NOW + now)
+        assert hermes.ask("load", provider="openrouter")["available"] == free, now
 
 
 # --- reading times, waits and names ------------------------------------------------------------------------

@@ -27,7 +27,11 @@ from interop.scenes import (
 from keydeck.engine.dotenv import read_dotenv
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Surroundings, locate_home
-from keydeck.engine.pool import get_custom_provider_pool_key, get_pool_strategy, list_custom_pool_providers
+from keydeck.engine.pool_config import (
+    get_custom_provider_pool_key,
+    get_pool_strategy,
+    list_custom_pool_providers,
+)
 from keydeck.engine.providers import Provider, canonical, names_of, registry
 from keydeck.engine.snapshot import HomeSnapshot
 

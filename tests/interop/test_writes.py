@@ -172,7 +172,8 @@ def _removed(pools: Document, _now: Document) -> None:
 def _marked(pools: Document, now: Document) -> None:
     since = now["openrouter"][0]["last_status_at"]
     assert isinstance(since, float)
-    pools["openrouter"][0].update(last_status="exhausted", last_status_at=since, last_error_code=429)
+    end = {"last_error_code": 429, "last_error_reset_at": since + 60}
+    pools["openrouter"][0].update(last_status="exhausted", last_status_at=since, **end)
     picked = [place for place, row in enumerate(now["openrouter"]) if row != pools["openrouter"][place]]
     assert len(picked) == 1  # the row that the caller was given for its next request
     pools["openrouter"][picked[0]]["request_count"] += 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fakes import NOW, a_key, a_reader, benched, keys, write_store
+from keydeck.engine.claims import Lease, Probe
 from keydeck.engine.credential import Credential
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.live.pace import COUNTS_EVERY_S, Pace, only_counts
@@ -46,6 +47,8 @@ def test_counts_shown_a_moment_ago_wait(snapshot: HomeSnapshot) -> None:
         {"label": "new"},
         {"priority": 7},
         {"request_count": 9, "last_status": "dead"},
+        {"request_count": 9, "leases": {"one": Lease(NOW, 60.0)}},
+        {"request_count": 9, "probe": Probe("me", NOW, (1, 2))},
     ],
 )
 def test_everything_else_is_shown_at_once(snapshot: HomeSnapshot, fields: dict[str, Any]) -> None:

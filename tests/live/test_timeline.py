@@ -16,10 +16,13 @@ from keydeck.engine.events import (
     Edited,
     Event,
     Failed,
+    Leased,
     Moved,
     Outside,
     Paused,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -84,6 +87,18 @@ def outside(what: str, row: str = "aaa001", **fields: Any) -> Outside:
 CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a failure": ([failed()], [("benched", "aaa001", None)]),
     "a failure for good": ([failed(status="dead", code=401)], [("dead", "aaa001", None)]),
+    "a failure that is not the key's fault": (
+        [failed(code=503, kind="provider")],
+        [("refused", "aaa001", None)],
+    ),
+    "a limit of one model": (
+        [failed(kind="rate_limit", scope="model:m1")],
+        [("refused", "aaa001", "m1")],
+    ),
+    "a failure that ends sooner than the one before": (
+        [failed(until=NOW + 900), failed(until=NOW + 60)],
+        [("benched", "aaa001", None), ("refused", "aaa001", None)],
+    ),
     "a failure of two rows with one secret": ([failed("aaa001", "bbb002")], [("benched", "aaa001", None)]),
     "one failure after the other": (
         [failed(), failed()],
@@ -191,7 +206,16 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
         [("outside", "aaa001", "recoloured")],
     ),
     "uses": ([Used(counts={"aaa001": 5})], []),
-    "about no row": ([Reset(ids=(), provider=POOL), Failed(ids=(), provider=POOL)], []),
+    "about no row": ([Reset(ids=(), provider=POOL), Succeeded(ids=(), provider=POOL)], []),
+    "a key that is not here": ([Failed(ids=(), provider=POOL, code=402)], [("refused", None, None)]),
+    "work in flight": (
+        [
+            Leased(ids=("aaa001",), provider=POOL, lease="one", ttl_s=60.0),
+            Released(ids=("aaa001",), provider=POOL, lease="one"),
+        ],
+        [],
+    ),
+    "a probe": ([Probed(ids=("aaa001",), provider=POOL, by="me")], []),
 }
 
 
@@ -363,6 +387,19 @@ def test_benches_that_the_clock_ends_later_are_told_to_who_wants_them(home: Path
     assert (change.at, change.detail, change.code) == (NOW + 30, Return.COOLDOWN_OVER, 429)
 
 
+def test_the_end_of_a_bench_is_told_once(home: Path) -> None:
+    """Whatever is told of the row while it waits to be tried, the cooldown ended only once."""
+    clock = FakeClock()
+    store = a_store(home, clock)
+    timeline = a_timeline(home, store, tells_time=True)
+    timeline.catch_up(NOW)
+    store.append(failed(until=NOW + 30))
+    timeline.catch_up(NOW + 31)
+    clock.now = NOW + 40
+    store.append(Edited(id="aaa001", provider=POOL, label="new"))
+    assert told(timeline.catch_up(NOW + 41)) == [("renamed", "aaa001", None)]
+
+
 def test_the_past_is_bounded_by_time_and_number(home: Path) -> None:
     """A day and the newest two thousand, unless another measure is given."""
     clock = FakeClock(NOW - 90_000)
@@ -376,6 +413,19 @@ def test_the_past_is_bounded_by_time_and_number(home: Path) -> None:
     newest = a_timeline(home, store, most=3).catch_up(NOW)
     assert [change.detail for change in newest] == ["s17", "s18", "s19"]
     assert a_timeline(home, store, most=0).catch_up(NOW) == ()
+
+
+def test_work_in_flight_does_not_crowd_out_what_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was in flight since, and however few changes are wanted, what happened before is told."""
+    monkeypatch.setattr("keydeck.engine.follower.BLOCK_BYTES", 1000)
+    clock = FakeClock(NOW - 7200)
+    store = a_store(home, clock)
+    store.append(Configured(provider=POOL, strategy="random"))
+    for number in range(40):
+        clock.forward(1)
+        store.append(Leased(ids=("aaa001",), provider=POOL, lease=str(number), ttl_s=60.0))
+    (change,) = a_timeline(home, store, most=3, rates_s=60.0).catch_up(NOW)
+    assert (change.kind, change.detail) == (ChangeKind.STRATEGY, "random")
 
 
 def test_a_row_is_called_as_it_was_called_then(home: Path) -> None:

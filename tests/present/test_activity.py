@@ -83,6 +83,21 @@ SAID: dict[str, tuple[Change, str, str]] = {
         "◐ | 402 payment required, cooling until Mon 14:02",
         "◐ | 402 payment required, cooling until Mon 14:02",
     ),
+    "refused and not benched": (
+        a_change(ChangeKind.REFUSED, code=503, message="try later"),
+        "· | not benched: 503 provider overloaded: try later",
+        "· | not benched: 503 provider overloaded",
+    ),
+    "refused with a key that is not here": (
+        a_change(ChangeKind.REFUSED, row_id=None, label="", code=402),
+        "· | a key that is not here: 402 payment required",
+        "· | a key that is not here: 402 payment required",
+    ),
+    "out for one model": (
+        a_change(ChangeKind.REFUSED, code=429, detail="vendor/m1", until=NOW + 60),
+        "· | out for vendor/m1: 429 rate limit, cooling until 14:03:11",
+        "· | out for one model: 429 rate limit, cooling until 14:03:11",
+    ),
     "refused": (
         a_change(
             ChangeKind.DEAD, code=401, message="Refresh token was revoked", detail="the provider rejected it"

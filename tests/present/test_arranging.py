@@ -167,7 +167,8 @@ def test_a_pool_without_a_match_keeps_its_headline(views: tuple[PaneView, ...]) 
     """Nothing that matches hides the pool itself: its headline says how much is hidden."""
     shown = arranged(views, Arrangement(query=parse_query("nothing-like-this")))
     assert [view.provider for view in shown] == ["openrouter", "zai"]
-    assert "1/6 ready  6 hidden" in plain(title(shown[0], NOW, UNICODE))
+    assert "openrouter  1/6 ready until " in plain(title(shown[0], NOW, UNICODE))
+    assert plain(title(shown[0], NOW, UNICODE)).endswith("  6 hidden")
 
 
 def test_only_pools_with_trouble(views: tuple[PaneView, ...]) -> None:

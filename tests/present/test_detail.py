@@ -17,6 +17,7 @@ from keydeck.present.spans import Span, line_width, plain
 from keydeck.present.text import clean
 
 SECRET = "sk-planted-0123456789abcdef"
+WITHOUT_END = "found in the file (hermes), without an end: {} rests {}"
 
 
 def facts(
@@ -31,18 +32,17 @@ def facts(
     assert pool is not None
     wanted = row.get("id", "") if isinstance(row, dict) else ""
     state = pool.at(now)
-    shown = next((one for one in key_rows(pool, state, context) if one.id == wanted), None)
-    shown = shown or key_rows(pool, state, context)[0]
+    shown = next((one for one in key_rows(pool, state, NOW, context) if one.id == wanted), None)
+    shown = shown or key_rows(pool, state, NOW, context)[0]
     found = next(one for one in state.rows if one.id == shown.id)
-    both = [*situation(pool, state, found, shown, now, context), *identity(pool, found, context)]
+    both = [*situation(pool, found, shown, now, context), *identity(pool, found, context)]
     return {name or "bar": plain(value) for name, value in both}
 
 
 def test_a_ready_key(home: Path) -> None:
-    """What it is, where it stands, and that the next request goes there; nothing to do."""
+    """What it is and where it stands; nothing to do."""
     assert facts(home, a_key("aaa001", "one", request_count=1288), a_key("aaa002", priority=1)) == {
         "state": "● ready",
-        "selection": "the next request goes here",
         "id": "aaa001",
         "type": "API key",
         "source": "manual",
@@ -54,16 +54,15 @@ def test_a_ready_key(home: Path) -> None:
     assert facts(home, a_key("aaa001"))["key"].startswith("stored here, fingerprint ")
 
 
-def test_a_key_that_waits_for_its_turn(home: Path) -> None:
-    """Behind another ready key it says so, with the strategy; requests tie in rank."""
+def test_a_key_behind_another(home: Path) -> None:
+    """It has its place; requests tie in rank."""
     found = facts(home, a_key("aaa002", priority=1), a_key("aaa001", priority=0))
-    assert found["selection"] == "waits for its turn (fill_first)"
     assert found["place"] == "2 of 2"
     assert found["requests"] == "0, rank 1 of 2"
 
 
 def test_a_cooling_key(home: Path) -> None:
-    """Why, since when, until when with the time left, and on what evidence; it is passed over."""
+    """Why, since when, until when with the time left, and on what evidence."""
     row = a_key("aaa001", **benched(429, ago=600, until=NOW + 840, last_error_message="slow down"))
     found = facts(home, row)
     assert found["state"] == "◐ cooling"
@@ -71,17 +70,15 @@ def test_a_cooling_key(home: Path) -> None:
     assert found["since"] == "13:52:11 (10m00s ago)"
     assert found["free again"] == "14:16:11, in 14m00s"
     assert "━" in found["bar"] and "14m00s 429" in found["bar"]
-    assert found["evidence"] == "auth.json says when it ends"
-    assert found["selection"] == "passed over"
+    assert found["evidence"] == "found in the file (hermes)"
     assert found["do"] == "wait, or press r once the provider has lifted it"
 
 
 def test_a_bench_without_an_end_says_what_it_was_taken_for(home: Path) -> None:
     """Where the file names no end the evidence is the code and how long that rests."""
-    assert facts(home, a_key("aaa001", **benched(401)))["evidence"] == "no end was told: 401 rests 5m00s"
-    assert (
-        facts(home, a_key("aaa001", **benched(None)))["evidence"] == "no end was told: a failure rests 1h00m"
-    )
+    assert facts(home, a_key("aaa001", **benched(401)))["evidence"] == WITHOUT_END.format(401, "5m00s")
+    nothing = facts(home, a_key("aaa001", **benched(None)))
+    assert nothing["evidence"] == WITHOUT_END.format("a failure", "1h00m")
 
 
 def test_a_dead_key(home: Path) -> None:
@@ -92,7 +89,7 @@ def test_a_dead_key(home: Path) -> None:
     assert found["why"] == "401 key refused"
     assert found["since"] == "14:01:11 (1m00s ago)"
     assert "free again" not in found
-    assert "evidence" not in found
+    assert found["evidence"] == "found in the file (hermes)"
     assert "press a for a new key" in found["do"]
     login = facts(home, a_login("log001", **dead) | {"provider": "anthropic"})
     assert login["type"] == "oauth login"
@@ -128,7 +125,6 @@ def test_a_bad_row(home: Path) -> None:
     found = facts(home, a_key("aaa001", priority="first"))
     assert found["state"].startswith("? ")
     assert "priority" in found["state"]
-    assert found["selection"] == "passed over"
     assert "by hand" in found["do"]
     assert (found["id"], found["pool"]) == ("aaa001", "openrouter")
     assert "key" not in found

@@ -322,7 +322,7 @@ def test_a_pool_without_a_ready_key_says_when_and_who_serves_meanwhile(home: Pat
     )
     snapshot = a_reader(home).read()
     first, second, third = pane_views(snapshot, NOW, Context(UNICODE, snapshot.scrubber))
-    assert plain(title(first, NOW, UNICODE)) == "openrouter  0/1 ready  back in 14m00s → gemini"
+    assert plain(title(first, NOW, UNICODE)) == "openrouter  0/1 ready until 14:16:11, then 1 → gemini"
     assert plain(title(second, NOW, UNICODE)) == "zai  0/1 ready → gemini"
     assert "→" not in plain(title(third, NOW, UNICODE))
 

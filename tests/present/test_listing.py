@@ -9,10 +9,14 @@ import pytest
 from fakes import NOW, a_key, a_login, a_reader, benched, keys, write_store
 from keydeck.present.listing import list_lines, listing, status_lines, status_of, statuses
 
-POOL_FIELDS = ["provider", "strategy", "ready", "total", "next_ready_at", "credentials"]
+POOL_FIELDS = [
+    *("provider", "strategy", "ready", "total", "next_ready_at", "probing", "in_flight", "forecast"),
+    "credentials",
+]
 FIELDS = [
     *("id", "label", "auth_type", "source", "stored", "inherited", "priority", "base_url", "health"),
-    *("status_code", "reason", "message", "since", "until", "request_count", "token_expires_at"),
+    *("status_code", "reason", "message", "since", "until", "cause", "evidence", "streak", "scope"),
+    *("told_until", "config_line", "in_flight", "limits", "request_count", "token_expires_at"),
     *("duplicate_of", "next_pick", "fingerprint"),
 ]
 
@@ -189,12 +193,15 @@ def test_the_json_is_json_whatever_numbers_a_row_holds(home: Path, value: Any) -
 def test_the_list_says_why_since_and_until_for_every_row_that_is_out(mixed: Path) -> None:
     """A pool's sentence, and for each row what a person asks; a dead row never looks healthy."""
     head, ok, cooling, dead, unset, spare, blank = lines(mixed)
-    assert head == "openrouter  2 of 5 ready, next back in 14m00s  fill_first"
+    assert head == "openrouter  2 of 5 ready until 14:16:11, then 3  fill_first"
     assert ok.startswith("  ->  1  aaa001")
     assert "ready" in ok
     assert "412" in ok
-    assert "cooling, until 14:16:11 (14m00s left), since 14:01:11: 429 rate limit: slow down" in cooling
-    assert "log in again, since 13:02:11: " in dead
+    assert (
+        "cooling, until 14:16:11 (14m00s left), since 14:01:11, found in the file (hermes): 429 rate limit: slow down"
+        in cooling
+    )
+    assert "log in again, since 13:02:11, found in the file (hermes): " in dead
     assert "401 key refused" in dead
     assert "token_revoked" in dead
     assert "ready" not in dead

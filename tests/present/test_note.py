@@ -85,7 +85,7 @@ def test_an_empty_pool_says_when_it_is_back_and_who_serves_meanwhile(home: Path)
     lines = noted(home)
     assert (
         "- anthropic: 0 of 1 ready, fill_first, next back 14:03:11 UTC+00:00 (1m00s left), "
-        "requests fall to openrouter" in lines
+        "1 ready then, requests fall to openrouter" in lines
     )
 
 

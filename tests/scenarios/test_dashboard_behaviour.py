@@ -117,20 +117,22 @@ class TestFS62ClockDrivesTheCountdown:
     async def test_fs_62_without_any_file_event_it_goes_down_and_ends(
         self, home: Path, size: tuple[int, int]
     ) -> None:
-        """90 s, 30 s later 60 s, and after the rest the row is ready, in row, headline and bar at once."""
+        """90 s, 30 s later 60 s, and after the rest the row is ready, in row, headline and bar at once; the headline names the time."""
         write_store(home, {"openrouter": [a_key("aaa001", "one", **benched(429, until=NOW + 90))]})
         before = tree(home)
         async with running(home, size) as ui:
             assert "1m30s" in ui.row("◐ one")
             await ui.tick(30)
             assert "1m00s" in ui.row("◐ one")
-            ui.sees("back in 1m00s")
+            ui.sees("0/1 ready until 14:03:41, then 1")
             await ui.tick(59.5)
             assert "1s 429" in ui.row("◐ one")
             await ui.tick(0.5)
-            assert "ready" in ui.row("● one")
+            assert "probing" in ui.row("◔ one")
             ui.sees("openrouter  1/1 ready")
             assert " 1 ready" in ui.lines[0]
+            await ui.tick(60)
+            assert "ready" in ui.row("● one")
         assert tree(home) == before
 
     async def test_fs_62_late_and_skipped_beats_cannot_make_it_wrong(self, home: Path) -> None:

@@ -33,7 +33,7 @@ from keydeck import load_pool
 from keydeck.cli import keydeck
 from keydeck.engine.errors import StoreError
 from keydeck.engine.lookout import Lookout
-from keydeck.engine.pool import get_pool_strategy, list_custom_pool_providers
+from keydeck.engine.pool_config import get_pool_strategy, list_custom_pool_providers
 from keydeck.live.watch import Readable, Watch
 from keydeck.present.glyphs import UNICODE
 from keydeck.present.listing import list_lines, listing, statuses
@@ -169,8 +169,6 @@ def open_pools(home: Path, **env: Any) -> None:
                 pool.peek()
                 pool.current()
                 pool.try_refresh_current()
-                if (lease := pool.acquire_lease()) is not None:
-                    pool.release_lease(lease)
     assert usable > 5
     place = a_reader(home, **env).home
     assert get_pool_strategy("zai", home=place) == "random"

@@ -12,7 +12,8 @@ from fakes import a_key, a_login, a_pool, a_reader, benched, keys, load, tree, w
 from keydeck.engine.acts import Operator
 from keydeck.engine.credential import Credential
 from keydeck.engine.errors import Refused, TargetError
-from keydeck.engine.pool import CredentialPool, get_custom_provider_pool_key
+from keydeck.engine.pool import CredentialPool
+from keydeck.engine.pool_config import get_custom_provider_pool_key
 from keydeck.engine.secret import Secret
 from keydeck.engine.targets import resolve_target
 

@@ -92,6 +92,11 @@ class TestABenchThatHermesWrote:
         clock.forward(wait_s - 1)
         assert picked(running) == picked(a_pool(home, clock=clock)) == "bbb002"
         clock.forward(2)
+        assert (picked(running), picked(a_pool(home, clock=clock))) == (
+            "aaa001",
+            "bbb002",
+        )  # one tries it first
+        clock.forward(60)
         assert picked(running) == picked(a_pool(home, clock=clock)) == "aaa001"
 
     def test_a_dead_row_stays_out_until_somebody_knows_better(self, home: Path) -> None:

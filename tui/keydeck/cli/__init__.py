@@ -1,4 +1,7 @@
-"""The command line: each command is a few lines over the engine. Exit codes: 0 done, 1 refused or failed, 2 usage."""
+"""The command line: each command is a few lines over the engine.
+
+Exit codes: 0 done, 1 refused or failed, 2 usage, 3 not in this version.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ _COMMANDS: Final = (
     "strategy",
     "cooldown",
     "status",
+    "explain",
     "events",
 )
 

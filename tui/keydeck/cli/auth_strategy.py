@@ -28,5 +28,7 @@ def command(place: Place, provider: str, name: str | None) -> None:
     if written not in KNOWN_STRATEGIES and snapshot.trouble is not None:
         raise snapshot.trouble  # whether that quotes a key cannot be told while nobody knows the keys
     click.echo(label_text(written, snapshot.scrubber))
+    if written == "sticky":
+        click.echo("  hermes reads it as fill_first")
     if written not in KNOWN_STRATEGIES:
         click.echo(f"  unknown, read as fill_first; there are {', '.join(KNOWN_STRATEGIES)}")

@@ -25,6 +25,9 @@ from keydeck.engine.pool import CredentialPool, load_pool
 _TRIES: Final = 3
 """So many keys of one pool are tried for one request."""
 _SWEEPS: Final = 5
+_LONG: Final = 0.5
+"""How many answers take a while to be read; the key is in flight until then."""
+_LONG_S: Final = (3.0, 9.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,13 @@ class Agent:
         self._dice = random.Random(role.seed)  # noqa: S311 - a demo, no secret
         self._provider = Provider(role.seed)
         self._pools: dict[str, CredentialPool] = {}
+        self._patience = random.Random(role.seed)  # noqa: S311 - the answers are those without it
+        self._reading: list[tuple[float, CredentialPool, str]] = []
+        """Answers that are still being read: until when, and the key's lease."""
 
     def work(self) -> bool:
         """Send one request: through the next pool where one cannot serve. False if none can."""
+        self._finish_reading()
         return any(self._request(pool) for pool in self._in_order())
 
     def pause_s(self) -> float:
@@ -96,11 +103,24 @@ class Agent:
             answer = self._provider.answer(pool.provider, entry.id, self._clock())
             if answer.is_good:
                 pool.report_success(key)
+                self._read(pool, entry.id)
                 return True
             entry = pool.mark_exhausted_and_rotate(
                 status_code=answer.status, error_context=answer.context, api_key_hint=key
             )
         return False
+
+    def _read(self, pool: CredentialPool, row_id: str) -> None:
+        """Begin to read an answer, which may take a while."""
+        takes_s = self._patience.uniform(*_LONG_S)
+        if self._patience.random() < _LONG and pool.acquire_lease(row_id) is not None:
+            self._reading.append((self._clock() + takes_s, pool, row_id))
+
+    def _finish_reading(self) -> None:
+        now = self._clock()
+        for _, pool, row_id in (read for read in self._reading if read[0] <= now):
+            pool.release_lease(row_id)
+        self._reading = [read for read in self._reading if read[0] > now]
 
 
 def main() -> None:

@@ -13,19 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from keydeck.demo.scene import around, write_scene
+from keydeck.demo.scene import a_reserve, around, write_scene
 from keydeck.engine.books import Books
+from keydeck.engine.cooldown import ACCOUNT, ROW, model_scope
 from keydeck.engine.credential import CLEAN_STATUS, STATUS_FIELDS
 from keydeck.engine.events import (
     Configured,
     Edited,
     Event,
     Failed,
+    Leased,
     Outside,
+    Paused,
+    Probed,
     Removed,
     Succeeded,
     Used,
 )
+from keydeck.engine.failures import FailureKind
 from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import locate_home
@@ -66,7 +71,7 @@ class _Outage:
     code: int
     message: str
     ended_by: str
-    """``success`` after its wait, or ``outside``: another program cleared it."""
+    """``success`` after its wait, ``outside``: another program cleared it, ``wait``: it failed again; ``probe``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,28 @@ _OUTAGES: Final = (
         "custom:together.ai", "81ab03", "together-2", 2280, 1560, 402, "Credit balance is too low", "outside"
     ),
     _Outage("anthropic", "e2f8c3", "burst-key", 744, 660, 429, "Too many requests, slow down", "success"),
+    *(
+        _Outage("openrouter", "4411aa", "spare", began, ended, 429, "Too many requests", "wait")
+        for began, ended in (
+            (600, 540),
+            (530, 410),
+            (400, 160),
+            (150, -330),
+        )  # each wait twice the one before
+    ),
+    _Outage("custom:together.ai", "81ab03", "together-2", 95, 20, 429, "Too many requests", "probe"),
 )
+_PROBED_AGO_S: Final = 6.0
+_IN_FLIGHT: Final = (("anthropic", "9c01d2", 9.0), ("anthropic", "9c01d2", 4.0), ("nous", "5a90ee", 3.0))
+"""Whose work was begun so many seconds ago and is under way."""
+_LEASE_S: Final = 30.0
+_LIMITED: Final = ("anthropic", "b7740e", "claude-opus-5", 200.0, 340.0)
+"""Which key is out for which model, since and for how long yet."""
+_PAUSED: Final = ("custom:together.ai", "81ab06", 1320.0, 19 * HOUR_S)
+"""Which key is paused, since so many seconds, and for so many more."""
 
+_OF_ACCOUNT: Final = "The usage limit has been reached"
+"""What a provider says of a whole account."""
 _RENAMED: Final = ("openrouter", "4411aa", "api-key-2", "spare")
 _REMOVED: Final = ("openrouter", "4411ab", "trial-key", "sk-demo-4411ab-opens-nothing")
 
@@ -104,6 +129,7 @@ def write_scene_with_past(home: Path, now: float, seed: int = SEED) -> None:
     path = home / "auth.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     past = hour_before(document["credential_pool"], now, seed)
+    document["credential_pool"]["custom:together.ai"].append(a_reserve())
     document["credential_pool"] = _an_hour_ago(document["credential_pool"], past, now)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     clock = _PastClock(now - HOUR_S)
@@ -126,6 +152,7 @@ def write_scene_with_past(home: Path, now: float, seed: int = SEED) -> None:
 def hour_before(pools: Rows, now: float, seed: int = SEED) -> tuple[Moment, ...]:
     """Return what happened in the hour before `now`, oldest first, that led to these rows."""
     moments = [*_outages(pools, now), *_acts(now), *_requests(pools, now, random.Random(seed))]  # noqa: S311
+    moments += _just_now(now)
     return tuple(sorted(moments, key=lambda moment: moment.at))
 
 
@@ -180,7 +207,10 @@ def _outages(pools: Rows, now: float) -> Iterator[Moment]:
         if outage.ended_by == "success":
             ids = (outage.row_id,)
             yield Moment(until + 2, agent, Succeeded(ids=ids, provider=outage.provider))
-        else:
+        elif outage.ended_by == "probe":
+            probed = Probed(ids=(outage.row_id,), provider=outage.provider, by="d0d0cafe00000001")
+            yield Moment(now - _PROBED_AGO_S, agent, probed)
+        elif outage.ended_by == "outside":
             yield Moment(until, _OPERATOR, _cleared_outside(outage, began))
 
 
@@ -195,11 +225,12 @@ def _failure(provider: str, row: Mapping[str, Any]) -> Failed:
         reason=reason,
         message=message,
         until=until,
+        scope=ACCOUNT if message == _OF_ACCOUNT else ROW,
     )
 
 
 def _passing_failure(outage: _Outage, until: float) -> Failed:
-    named = until if outage.ended_by == "success" else None
+    named = until if outage.ended_by in ("success", "probe") else None
     return Failed(
         ids=(outage.row_id,),
         provider=outage.provider,
@@ -219,8 +250,28 @@ def _acts(now: float) -> Iterator[Moment]:
     provider, row_id, label, secret = _REMOVED
     gone = Removed(id=row_id, provider=provider, label=label, key=Secret(secret).fingerprint)
     strategy = Configured(provider="nous", strategy="round_robin")
-    for ago_s, event in ((2940, strategy), (2460, gone), (2412, renamed)):
+    provider, row_id, paused_ago_s, left_s = _PAUSED
+    paused = Paused(ids=(row_id,), provider=provider, until=now + left_s)
+    for ago_s, event in ((2940, strategy), (2460, gone), (2412, renamed), (paused_ago_s, paused)):
         yield Moment(now - ago_s, _OPERATOR, event)
+
+
+def _just_now(now: float) -> Iterator[Moment]:
+    """Return what is under way: work, and a limit of one model."""
+    for number, (provider, row_id, ago_s) in enumerate(_IN_FLIGHT):
+        lease = Leased(ids=(row_id,), provider=provider, lease=f"d0d0cafe0000001{number}", ttl_s=_LEASE_S)
+        yield Moment(now - ago_s, "agent-coder", lease)
+    provider, row_id, model, ago_s, left_s = _LIMITED
+    limited = Failed(
+        ids=(row_id,),
+        provider=provider,
+        code=429,
+        message=f"This organization has reached its limit for {model}",
+        until=now + left_s,
+        kind=FailureKind.RATE_LIMIT,
+        scope=model_scope(model),
+    )
+    yield Moment(now - ago_s, "agent-coder", limited)
 
 
 # --- requests ----------------------------------------------------------------------------------------------
@@ -250,7 +301,8 @@ def _times_out(pools: Rows, now: float) -> dict[str, list[tuple[float, float]]]:
             if _fell_lately(row, now):
                 out.setdefault(row["id"], []).append((now - row["last_status_at"], -1.0))
     for outage in _OUTAGES:
-        out.setdefault(outage.row_id, []).append((outage.began_ago_s, outage.ended_ago_s))
+        ended_ago_s = -1.0 if outage.ended_by == "probe" else outage.ended_ago_s
+        out.setdefault(outage.row_id, []).append((outage.began_ago_s, ended_ago_s))
     return out
 
 

@@ -107,6 +107,11 @@ def _pools(now: float) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def a_reserve() -> dict[str, Any]:
+    """Return a key that nobody uses: the demo's hour ends with it paused."""
+    return _key("81ab06", "reserve", 4)
+
+
 def _key(
     identity: str,
     label: str,

@@ -20,16 +20,16 @@ from keydeck.engine.errors import (
     TargetError,
 )
 from keydeck.engine.home import Home, Surroundings, locate_home
-from keydeck.engine.pool import (
-    CredentialPool,
+from keydeck.engine.pool import CredentialPool, load_pool
+from keydeck.engine.pool_config import (
     get_custom_provider_pool_key,
     get_pool_strategy,
     list_custom_pool_providers,
-    load_pool,
 )
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import Health, HealthKind, PoolState, RowState
+from keydeck.engine.waiting import WaitKind, WaitState
 
 __all__ = [
     "BadRow",
@@ -59,6 +59,8 @@ __all__ = [
     "StoreUnreadable",
     "Surroundings",
     "TargetError",
+    "WaitKind",
+    "WaitState",
     "get_custom_provider_pool_key",
     "get_pool_strategy",
     "list_custom_pool_providers",

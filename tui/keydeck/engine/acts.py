@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from keydeck.engine.backups import back_up_now
 from keydeck.engine.checks import checked_label, checked_url, default_label, must_be_new, must_take_keys
 from keydeck.engine.config import KNOWN_STRATEGIES, check_not_managed, custom_pool_key, set_strategy
-from keydeck.engine.credential import CLEAN_STATUS, BadRow, Credential, Row, is_manual
+from keydeck.engine.credential import CLEAN_STATUS, BadRow, Credential, Row, VanishedRow, is_manual
 from keydeck.engine.discovery import custom_base_url
 from keydeck.engine.errors import ConfigReadOnly, Refused, TargetError
-from keydeck.engine.events import Configured, Paused, Resumed
+from keydeck.engine.events import Configured, Dismissed, Outside, Paused, Resumed, Seen
 from keydeck.engine.parking import FOR_GOOD
 from keydeck.engine.providers import (
     CUSTOM_PREFIX,
@@ -132,6 +132,8 @@ class Operator:
             StoreError: the store is busy, unreadable or read-only.
         """
         provider = canonical(provider)
+        if gone := self._vanished(provider, credential_id):
+            return self._dismiss(gone)
         row = self._row(provider, credential_id)
         shut = Shut()
         with self._transaction() as change:
@@ -341,6 +343,25 @@ class Operator:
             self._must_be_there(row.provider, row.id)
         return Done(f"put {row.label} back into {row.provider}", (), row.id)
 
+    def remind(self, row: VanishedRow) -> Done:
+        """Undo a dismissal."""
+        with self._transaction() as change:
+            there = (other.id for rows in change.snapshot().pools.values() for other in rows)
+            if row.id in there:
+                raise Refused(f"{row.label} is there again already")
+            change.tell(
+                Outside(
+                    id=row.id,
+                    provider=row.provider,
+                    label=row.label,
+                    what="reminded",
+                    seen=Seen(status=row.status),
+                    past=row.vanished_at,
+                )
+            )
+        self._must_be_there(row.provider, row.id)
+        return Done(f"{row.label} is listed again: {row.reason}", (), row.id)
+
     def take_pause_back(self, row: Credential, former: float | None, left: float | None) -> Done:
         """Undo a pause or its end: give a row the pause it had, if it still has the one that was `left`."""
         if former is not None and former <= self._reader.clock():
@@ -516,6 +537,19 @@ class Operator:
             raise TargetError(f"{provider} has no credential {credential_id} any more")
         return _usable_target(row)
 
+    def _vanished(self, provider: str, credential_id: str) -> VanishedRow | None:
+        rows = (row for row in self._pool(provider).rows if row.id == credential_id)
+        return next((row for row in rows if isinstance(row, VanishedRow) and not row.inherited), None)
+
+    def _dismiss(self, row: VanishedRow) -> Done:
+        """Stop telling of a row that another program removed."""
+        with self._transaction() as change:
+            change.tell(Dismissed(id=row.id, provider=row.provider))
+        if self._vanished(row.provider, row.id):
+            raise TargetError(f"{row.label} ({row.id}) came back at once; is a program adding it again?")
+        undo = Undo(f"dismissal of {row.label}", lambda operator: operator.remind(row))
+        return Done(f"dismissed {row.label} ({row.id}): {row.provider} has it no more", (), row.id, undo)
+
     def _must_be_there(self, provider: str, credential_id: str) -> None:
         if all(row.id != credential_id for row in self._pool(provider).rows):
             raise TargetError(f"the new row {credential_id} is gone again: somebody removed it at once")
@@ -595,6 +629,8 @@ def _pool_key(stored: StoreSnapshot, provider: str) -> str:
 def _usable_target(row: Row) -> Credential:
     if row.inherited:
         raise Refused(inherited_text(row.provider))
+    if isinstance(row, VanishedRow):
+        raise Refused(f"{row.label} is {row.reason}; removing it here only takes the line away")
     if isinstance(row, BadRow):
         raise Refused(f"that row cannot be read ({row.reason}); mend auth.json by hand")
     return row

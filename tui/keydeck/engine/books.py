@@ -23,6 +23,7 @@ BATCH_ROWS: Final = 256
 """With uses of so many different rows gathered, they are told without waiting longer."""
 _LONGEST_QUEUE: Final = 4096
 _TRIES: Final = 8
+_AT_WORK_S: Final = 1.0
 _SETTLING: Final = frozenset({Outside, Adopted})
 _UNTOLD: Final = 1 << 62
 """The offset at which what is not told yet would stand: behind everything."""
@@ -184,6 +185,13 @@ class Books:
         """Return how many uses of a row are gathered and not told."""
         return self._pending.get(row_id, 0)
 
+    def others_at_work(self) -> int:
+        """Return how many other writers told something within the last second."""
+        since, own = self._clock() - _AT_WORK_S, self.writer
+        told = self.ledger.writers.items()
+        # A name with a dash is a checkpoint's, of a writer that has one of its own.
+        return sum(at > since and writer != own and "-" not in writer for writer, (_, at) in told)
+
     def bytes_since_checkpoint(self) -> int:
         """Return how much journal somebody who opens the store would have to fold."""
         (segment, offset), (past, before) = self.ledger.position, self.summed_up_at
@@ -225,6 +233,11 @@ class Books:
         return not (self._queue or self._pending)
 
     @property
+    def is_told(self) -> bool:
+        """Whether every event is in the journal; uses may wait."""
+        return not self._queue
+
+    @property
     def has_unsent(self) -> bool:
         """Whether something waits."""
         return bool(self._queue or self._pending)
@@ -242,7 +255,7 @@ class Books:
             record = self._queue[0]
             try:
                 if not self.journal.is_open and not self._join():
-                    self.begin_segment()
+                    self._begin_first()
                 self.journal.write(record)
             except OSError as error:
                 self.trouble = error
@@ -283,7 +296,7 @@ class Books:
         """Make sure that there is a journal, and an id of the store, before anything refers to them."""
         try:
             if not self.journal.is_open and not self._join():
-                self.begin_segment()
+                self._begin_first()
                 self.catch_up()
             if self.ledger.store is None:  # its maker has not written the header yet: the first one counts
                 self.journal.write(header(os.urandom(8).hex(), self.writer, self._clock(), READER))
@@ -307,13 +320,17 @@ class Books:
         """Push what was told to the device."""
         self.journal.sync()
 
-    def begin_segment(self) -> None:
-        """Begin a segment with a number that was never used.
+    def _begin_first(self) -> None:
+        """Begin the segment that follows what is known, or go to it: somebody may have begun it a moment ago."""
+        self.begin_segment(self.ledger.position[0] + 1)
+
+    def begin_segment(self, number: int | None = None) -> None:
+        """Begin a segment, with a number that was never used unless one is named.
 
         Raises:
             OSError: it cannot be made.
         """
-        number = max([self.ledger.position[0], *self.journal.segments()]) + 1
+        number = number or max([self.ledger.position[0], *self.journal.segments()]) + 1
         store = self.ledger.store or os.urandom(8).hex()
         self.journal.begin(number, header(store, self.writer, self._clock(), self.ledger.min_reader))
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from keydeck.engine.claims import leases_form, probe_form, read_leases, read_probe, without_ended
 from keydeck.engine.cooldown import FREE, NEVER, Benches, Failure, Strike, aged
 from keydeck.engine.cooldown_form import benches_form, read_benches
 from keydeck.engine.events import START, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.files import Disk, read_file
-from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, without_past_pauses
+from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, Vanished, without_past_pauses
 from keydeck.engine.left import FIELD, NOTHING_LEFT, Left, left_form
 from keydeck.engine.parking import FOR_GOOD
 
@@ -26,9 +27,13 @@ VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
 
-_FACTS_FIELDS: Final = frozenset("nubsrtlozk")
-_C_FIELDS: Final = frozenset({"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader"})
-_A_FIELDS: Final = frozenset({"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", FIELD})
+_FACTS_FIELDS: Final = frozenset("nubsrtlozkhv")
+_C_FIELDS: Final = frozenset(
+    {"v", "store", "proj", "pos", "rows", "tomb", "writers", "min_reader", "vanished"}
+)
+_A_FIELDS: Final = frozenset(
+    {"v", "store", "gen", "pos", "state", "tomb", "writers", "min_reader", "vanished", FIELD}
+)
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -134,6 +139,10 @@ def pruned(ledger: Ledger, now: float) -> Ledger:
         if facts.benches.strikes and (left := aged(facts.benches, now)) is not facts.benches:
             kept.rows[name] = kept.rows[name]._replace(benches=left)
     kept.tombs = {name: tomb for name, tomb in ledger.tombs.items() if now - tomb.at < TOMBS_KEPT_S}
+    kept.rows = {
+        name: facts._replace(leases=without_ended(facts.leases, now)) if facts.leases else facts
+        for name, facts in kept.rows.items()
+    }
     kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
     return kept
 
@@ -147,6 +156,9 @@ def _common(ledger: Ledger) -> dict[str, Any]:
             name: [tomb.key, tomb.gen, tomb.at, tomb.label, _facts_form(tomb.facts)]
             for name, tomb in ledger.tombs.items()
         },
+        "vanished": {
+            name: [row.provider, row.label, row.at, row.status] for name, row in ledger.vanished.items()
+        },
         "writers": ledger.writers,
         "min_reader": ledger.min_reader,
     }
@@ -157,6 +169,7 @@ def _ledger(told: Mapping[str, Any], rows: Mapping[str, Any], gen: int) -> Ledge
         position=_place(told["pos"]),
         rows={name: _facts(form) for name, form in rows.items()},
         tombs={name: _tomb(*form) for name, form in told["tomb"].items()},
+        vanished={name: _vanished(*form) for name, form in told.get("vanished", {}).items()},
         writers={name: (int(seq), float(at)) for name, (seq, at) in told["writers"].items()},
         gen=gen,
         store=told["store"],
@@ -177,11 +190,12 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
         "t": facts.told_at,
         "l": facts.label,
         "o": facts.priority,
-        "z": None,
+        "h": leases_form(facts.leases),
+        "v": probe_form(facts.probe),
     }
-    if facts.paused is not None:
-        form["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     kept = {name: value for name, value in form.items() if value}
+    if facts.paused is not None:
+        kept["z"] = [None if facts.paused == FOR_GOOD else facts.paused, facts.paused_at]
     if facts.priority is not None:
         kept["o"] = facts.priority  # 0 is a priority
     return {**kept, **facts.extra}
@@ -200,6 +214,8 @@ def _facts(form: dict[str, Any]) -> Facts:
         priority=reads("o"),
         paused=paused,
         paused_at=paused_at,
+        leases=read_leases(reads("h")),
+        probe=read_probe(reads("v")),
         extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 
@@ -227,6 +243,10 @@ def _one_bench(bench: list[Any] | None, streak: int, reset: Any) -> Benches:
 
 def _pause(until: float | None, at: float) -> tuple[float, float]:
     return FOR_GOOD if until is None else float(until), float(at)
+
+
+def _vanished(provider: str, label: str, at: float, status: list[Any]) -> Vanished:
+    return Vanished(str(provider), str(label), float(at), Status(*status))
 
 
 def _tomb(key: str | None, gen: int, at: float, label: str, facts: dict[str, Any]) -> Tombstone:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 # hermes knows the first four and reads any other name as fill_first (hermes-pool 2.2).
 KNOWN_STRATEGIES: Final = ("fill_first", "round_robin", "least_used", "random", "sticky")
 DEFAULT_STRATEGY: Final = "fill_first"
-DEFAULT_HISTORY_BYTES: Final = 64 << 20
+DEFAULT_HISTORY_MIB: Final = 64
+DEFAULT_HISTORY_BYTES: Final = DEFAULT_HISTORY_MIB << 20
 DEFAULT_HISTORY_S: Final = 30 * 86400.0
+DEFAULT_LEASE_S: Final = 600.0
 STRATEGY_SECTION: Final = "credential_pool_strategies"
 
 # Spellings that stand in for a field that is absent, in hermes' order (hermes-pool 2.3).
@@ -92,6 +94,8 @@ class Config:
         lookup: (base URL, pool key) of the entries hermes itself searches, in its order.
         history_bytes: how much journal is kept at most, from ``credential_pool.history.mib``.
         history_s: for how long, in seconds, from ``credential_pool.history.days``.
+        lease_ttl_s: how long a lease lasts that nobody gives back, from ``credential_pool.leases.ttl_s``.
+        leases_at_most: how many leases a row may have at once, from ``credential_pool.leases.at_most``.
         cooldown: the table and what ``credential_pool.cooldown`` changes in it.
         cooldown_problems: the entries there that do not hold, by line.
     """
@@ -104,6 +108,8 @@ class Config:
     lookup: tuple[tuple[str, str], ...] = ()
     history_bytes: int = DEFAULT_HISTORY_BYTES
     history_s: float = DEFAULT_HISTORY_S
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
     cooldown: Policy = DEFAULT_POLICY
     cooldown_problems: tuple[CooldownProblem, ...] = ()
 
@@ -148,8 +154,10 @@ def parse_config(data: bytes, env: Mapping[str, str], path: Path) -> Config:
         model_provider=_text(model.get("provider"), env).lower() or None,
         model_endpoint=_model_endpoint(model, env),
         lookup=tuple(_hermes_lookup(document, env)),
-        history_bytes=int(_history(document, "mib", DEFAULT_HISTORY_BYTES / (1 << 20)) * (1 << 20)),
-        history_s=_history(document, "days", DEFAULT_HISTORY_S / 86400) * 86400,
+        history_bytes=int((_limit(document, "history", "mib") or DEFAULT_HISTORY_MIB) * (1 << 20)),
+        history_s=(_limit(document, "history", "days") or DEFAULT_HISTORY_S / 86400) * 86400,
+        lease_ttl_s=_limit(document, "leases", "ttl_s") or DEFAULT_LEASE_S,
+        leases_at_most=int(most) if (most := _limit(document, "leases", "at_most")) and most >= 1 else None,
         cooldown=policy,
         cooldown_problems=problems,
     )
@@ -165,14 +173,14 @@ def _cooldown(document: Document, data: bytes, path: Path) -> tuple[Policy, tupl
     return read_cooldown(composed(data, path))
 
 
-def _history(document: Document, name: str, default: float) -> float:
-    """Return one limit of the history; what is no number above zero is the default."""
-    section = document.get("credential_pool")
-    kept = section.get("history") if isinstance(section, dict) else None
-    value = kept.get(name) if isinstance(kept, dict) else None
+def _limit(document: Document, section: str, name: str) -> float | None:
+    """Return a number of a section of ``credential_pool``; None where there is none above zero."""
+    pool = document.get("credential_pool")
+    limits = pool.get(section) if isinstance(pool, dict) else None
+    value = limits.get(name) if isinstance(limits, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
-    return value if 0 < value < 1e9 else default
+        return None
+    return value if 0 < value < 1e9 else None
 
 
 def custom_pool_key_for(config: Config, base_url: str | None, provider_name: str | None = None) -> str | None:

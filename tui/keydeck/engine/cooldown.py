@@ -8,13 +8,12 @@ Order is decided by position in the journal, never by a clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, LONGEST_WAIT_S, Policy, Rule, filed_wait
-from keydeck.engine.events import START, Position, Status
+from keydeck.engine.events import NO_EXTRA, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.reset_times import LONGEST_TOLD_S, jittered, sane
 
@@ -30,6 +29,7 @@ that a throttle an hour finds the base cooldown each time, even where nobody rep
 # Of one kind and scope; and of all models, should somebody ask for a thousand.
 _STRIKES_KEPT: Final = 8
 _MODEL_STRIKES_KEPT: Final = 64
+_WORDS_KEPT: Final = 2
 _KEPT_S: Final = LONGEST_WAIT_S
 
 
@@ -38,11 +38,15 @@ def model_scope(model: str) -> str:
     return _MODEL + model
 
 
+def model_of(scope: str) -> str | None:
+    """Return the model that a scope is about; None where it is another one."""
+    return scope.removeprefix(_MODEL) if scope.startswith(_MODEL) else None
+
+
 # --- what is kept ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One failure as it is told. Times are epoch seconds."""
 
     kind: str
@@ -59,8 +63,7 @@ class Failure:
     """Whether another program wrote it into auth.json."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strike:
+class Strike(NamedTuple):
     """A failure that nothing has ended yet."""
 
     failure: Failure
@@ -70,20 +73,19 @@ class Strike:
     number: int = 1
     """How many in a row it stands for, once there are too many to keep."""
     words: tuple[str | None, str | None] | None = None
-    """Reason and message of the answer; of the last failure of a kind only."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Reason and message of the answer; of the last two of a kind only."""
+    extra: Mapping[str, Any] = NO_EXTRA
 
 
-@dataclass(frozen=True, slots=True)
-class Benches:
+class Benches(NamedTuple):
     """All that keeps one row out, by position; nothing in it is an end."""
 
     strikes: tuple[Strike, ...] = ()
     reset: Position = NEVER
     """Failures of requests granted up to here count no more."""
-    proven: Mapping[str, Position] = field(default_factory=lambda: MappingProxyType({}))
+    proven: Mapping[str, Position] = MappingProxyType({})
     """Scope → the latest grant of a request that went through: what failed before it is over."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = NO_EXTRA
     """What a newer version keeps besides."""
 
 
@@ -97,7 +99,7 @@ def filed_failure(status: Status) -> Failure | None:
     """
     if status.status == "dead":
         return Failure(FailureKind.REVOKED, status.at or 0.0, status.code, status.until, is_filed=True)
-    at = status.until if status.at is None or status.at <= 0 else status.at
+    at = status.at if status.at is not None and status.at > 0 else status.until
     if status.status != "exhausted" or at is None:
         return None
     kind = classify(status.code, status.reason, status.message, is_login=False)
@@ -121,11 +123,16 @@ def failed(
     if granted <= benches.reset or place < benches.proven.get(_proof(failure.scope), NEVER):
         return benches
     if not benches.strikes:
-        return replace(benches, strikes=(Strike(failure, granted, place, words=words),))
+        return benches._replace(strikes=(Strike(failure, granted, place, words=words),))
     if any(strike.place == place and strike.failure == failure for strike in benches.strikes):
         return benches
-    strikes = sorted((*benches.strikes, Strike(failure, granted, place, words=words)), key=_order)
-    return replace(benches, strikes=_bounded(_terse(strikes, failure), failure))
+    strikes = [*benches.strikes, Strike(failure, granted, place, words=words)]
+    if place <= benches.strikes[-1].place:  # told in another order than it stands
+        strikes.sort(key=_order)
+    strikes = _terse(strikes, failure)
+    if len(strikes) <= _STRIKES_KEPT:
+        return benches._replace(strikes=tuple(strikes))
+    return benches._replace(strikes=_bounded(strikes, failure))
 
 
 def succeeded(
@@ -140,20 +147,20 @@ def succeeded(
         for strike in benches.strikes
         if strike.place >= granted or _proof(strike.failure.scope) not in scopes
     )
-    return replace(benches, strikes=tuple(left), proven=MappingProxyType({**benches.proven, **proven}))
+    return benches._replace(strikes=tuple(left), proven=MappingProxyType({**benches.proven, **proven}))
 
 
 def reset(benches: Benches, place: Position) -> Benches:
     """Take the operator's reset: everything older is over, also what is reported later."""
     mark = max(benches.reset, place)
     left = tuple(strike for strike in benches.strikes if strike.granted > mark)
-    return replace(benches, strikes=left, reset=mark)
+    return benches._replace(strikes=left, reset=mark)
 
 
 def new_secret(benches: Benches, key: str | None) -> Benches:
     """Return what is left for a row that now holds the secret with this fingerprint (FS-06)."""
     left = tuple(strike for strike in benches.strikes if strike.failure.key in (None, key))
-    return benches if len(left) == len(benches.strikes) else replace(benches, strikes=left)
+    return benches if len(left) == len(benches.strikes) else benches._replace(strikes=left)
 
 
 def aged(benches: Benches, now: float) -> Benches:
@@ -163,7 +170,7 @@ def aged(benches: Benches, now: float) -> Benches:
         for strike in benches.strikes
         if strike.failure.kind in _UNHEALED or now - strike.failure.at < _KEPT_S
     )
-    return benches if len(left) == len(benches.strikes) else replace(benches, strikes=left)
+    return benches if len(left) == len(benches.strikes) else benches._replace(strikes=left)
 
 
 _UNHEALED: Final = frozenset({FailureKind.KEY_REFUSED, FailureKind.LOGIN_REFUSED, FailureKind.REVOKED})
@@ -181,11 +188,17 @@ def _order(strike: Strike) -> tuple[Any, ...]:
 
 def _terse(strikes: list[Strike], newest: Failure) -> list[Strike]:
     """Keep of a kind what was said last: providers repeat themselves, at length."""
+    if sum(each.words is not None for each in strikes) <= _WORDS_KEPT:
+        return strikes
     alike = [
-        each for each in strikes if (each.failure.scope, each.failure.kind) == (newest.scope, newest.kind)
+        place
+        for place, each in enumerate(strikes)
+        if each.failure.scope == newest.scope and each.failure.kind == newest.kind
     ]
-    silent = [each for each in alike[:-1] if each.words]
-    return [replace(each, words=None) if each in silent else each for each in strikes] if silent else strikes
+    for place in alike[:-_WORDS_KEPT]:
+        if strikes[place].words:
+            strikes[place] = strikes[place]._replace(words=None)
+    return strikes
 
 
 def _bounded(strikes: list[Strike], newest: Failure) -> tuple[Strike, ...]:
@@ -201,7 +214,14 @@ def _bounded(strikes: list[Strike], newest: Failure) -> tuple[Strike, ...]:
 
 
 def _lane(failure: Failure) -> tuple[object, ...]:
-    return failure.scope, failure.kind, failure.is_filed, sane(failure.told, failure.at) is None
+    return failure.scope, failure.kind, failure.is_filed, _is_followed(failure)
+
+
+def _is_followed(failure: Failure) -> bool:
+    """Tell whether the end that was named is the one that counts."""
+    if failure.is_filed:
+        return failure.told is not None and failure.told - failure.at <= LONGEST_TOLD_S
+    return sane(failure.told, failure.at) is not None
 
 
 def _twin(strike: Strike, lane: list[Strike]) -> Strike | None:
@@ -214,10 +234,8 @@ def _twin(strike: Strike, lane: list[Strike]) -> Strike | None:
 def _summed(first: Strike, second: Strike) -> Strike:
     one, other = first.failure, second.failure
     is_next = second.granted > first.place
-    return replace(
-        second,
-        failure=replace(
-            other,
+    return second._replace(
+        failure=other._replace(
             at=max(one.at, other.at),
             told=max((told for told in (one.told, other.told) if told is not None), default=None),
         ),
@@ -242,8 +260,7 @@ class Evidence(StrEnum):
     """config.yaml says so, see `Rule.line`; or the operator paused the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a row stands, whatever the time is: whoever asks compares `until` with his clock."""
 
     until: float | None = None
@@ -299,9 +316,13 @@ def standing(
     """
     if not benches.strikes:
         return CLEAR
-    judged = _judged(benches, policy, provider, row_id, model)
-    ends = (_end(each, is_sole=is_sole, chance=chance) for each in judged)
-    return max((end for end in ends if end is not None), key=_severity, default=CLEAR)
+    worst: tuple[bool, float, Position] = (False, 0.0, NEVER)
+    decides: _Judged | None = None
+    for judged in _judged(benches, policy, provider, row_id, model):
+        end = _end(judged, is_sole=is_sole, chance=chance)
+        if end is not None and (end[0], end[1], judged.strike.place) > worst:
+            worst, decides = (*end, judged.strike.place), judged
+    return _standing(decides, *worst[:2]) if decides else CLEAR
 
 
 def streak(
@@ -333,8 +354,8 @@ def streak(
 
 def models_out(benches: Benches) -> tuple[str, ...]:
     """Return the models with a failure of their own that nothing has ended, each once, in order."""
-    scopes = {strike.failure.scope for strike in benches.strikes}
-    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes if scope.startswith(_MODEL)))
+    scopes = {strike.failure.scope for strike in benches.strikes if strike.failure.scope.startswith(_MODEL)}
+    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes)) if scopes else ()
 
 
 def is_limit_of(held: Standing, model: str) -> bool:
@@ -342,8 +363,7 @@ def is_limit_of(held: Standing, model: str) -> bool:
     return held.strike is not None and held.strike.failure.scope == model_scope(model)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
     """A strike, the rule for it, and the how manieth in a row it is."""
 
     strike: Strike
@@ -394,42 +414,37 @@ def _is_quiet(last: _Judged, now: float) -> bool:
     return now - at >= max(QUIET_S, 2 * wait)
 
 
-def _end(judged: _Judged, *, is_sole: bool, chance: float) -> Standing | None:
-    strike, rule, count = judged.strike, judged.rule, judged.streak
+def _end(judged: _Judged, *, is_sole: bool, chance: float) -> tuple[bool, float] | None:
+    """Return whether only the operator helps, and else when a failure's bench ends; None where it benches nobody."""
+    strike, rule, count = judged
     failure = strike.failure
     if failure.is_filed and not rule.line:
-        return _filed(judged)
+        return _filed_end(failure)
     if not rule.wait_s:
         return None
+    if 0 < rule.terminal_after <= count:
+        return True, 0.0
     told = sane(failure.told, failure.at)
     wait = rule.wait(count, is_sole=is_sole) if told is None else told - failure.at
-    is_terminal = 0 < rule.terminal_after <= count
-    until = max(told or 0.0, failure.at + jittered(wait, chance))  # the sum alone may round down
-    return Standing(
-        until=None if is_terminal else until,
-        is_terminal=is_terminal,
-        evidence=_evidence(failure, rule, is_told=told is not None),
-        strike=strike,
-        streak=count,
-        rule=rule,
-    )
+    return False, max(told or 0.0, failure.at + jittered(wait, chance))  # the sum alone may round down
 
 
-def _filed(judged: _Judged) -> Standing:
+def _filed_end(failure: Failure) -> tuple[bool, float]:
     """Keep another program's rule for how long: both call the same rows usable (hermes-pool 5.1)."""
-    failure = judged.strike.failure
-    is_terminal = failure.kind == FailureKind.REVOKED
-    told = failure.told
-    if told is None or told - failure.at > LONGEST_TOLD_S:  # a date that far concerns the bill (FS-29)
-        told = failure.at + filed_wait(failure.code)
-    return Standing(
-        until=None if is_terminal else told,
-        is_terminal=is_terminal,
-        evidence=Evidence.FILE,
-        strike=judged.strike,
-        streak=1,
-        rule=judged.rule,
-    )
+    if failure.kind == FailureKind.REVOKED:
+        return True, 0.0
+    if failure.told is not None and _is_followed(failure):
+        return False, failure.told
+    # Nothing was named, or a date so far ahead that it concerns the bill (FS-29).
+    return False, failure.at + filed_wait(failure.code)
+
+
+def _standing(judged: _Judged, is_terminal: bool, end: float) -> Standing:
+    strike, rule, count = judged
+    failure = strike.failure
+    is_told = sane(failure.told, failure.at) is not None
+    evidence = _evidence(failure, rule, is_told=is_told)
+    return Standing(None if is_terminal else end, is_terminal, evidence, strike, count, rule)
 
 
 def _evidence(failure: Failure, rule: Rule, *, is_told: bool) -> Evidence:
@@ -438,8 +453,3 @@ def _evidence(failure: Failure, rule: Rule, *, is_told: bool) -> Evidence:
     if is_told:
         return Evidence.PROVIDER
     return Evidence.OPERATOR if rule.line else Evidence.TABLE
-
-
-def _severity(standing: Standing) -> tuple[bool, float, Position]:
-    place = standing.strike.place if standing.strike else START
-    return standing.is_terminal, standing.until or 0.0, place

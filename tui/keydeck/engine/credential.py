@@ -18,7 +18,9 @@ from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint
 
 if TYPE_CHECKING:
+    from keydeck.engine.claims import Lease, Probe
     from keydeck.engine.cooldown import Standing
+    from keydeck.engine.events import Status
 
 STATUS_FIELDS: Final = (
     "last_status",
@@ -197,6 +199,10 @@ class Credential:
     """How it stands by all that is known; None: only its own status fields tell."""
     limits: Mapping[str, Standing] = field(default_factory=dict)
     """Model → how it stands for requests with it, where that is worse than for others."""
+    probe: Probe | None = None
+    """The last request that tried it again after a cooldown, if no answer to it is known."""
+    leases: Mapping[str, Lease] = field(default_factory=dict)
+    """Who has it for work in flight; which of them still count is for the clock to say."""
 
     @property
     def runtime_api_key(self) -> str:
@@ -261,6 +267,23 @@ class Credential:
         return row if is_owned(self.provider, self.source) else borrowed_form(row)
 
 
+_SETTERS: Final[Mapping[str, Callable[[Credential, Any], None]]] = {
+    name: getattr(Credential, name).__set__ for name in Credential.__dataclass_fields__
+}
+
+
+def with_changes(row: Credential, changed: Mapping[str, Any]) -> Credential:
+    """Return a copy of a row with some fields changed.
+
+    What `dataclasses.replace` does, at a third of its cost: a pool that opens makes thousands of these, and every
+    failure that is reported another one.
+    """
+    copy = object.__new__(Credential)
+    for name, put in _SETTERS.items():
+        put(copy, changed[name] if name in changed else getattr(row, name))
+    return copy
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadRow:
     """A row of the file that cannot be used, and why; it hides nothing but itself."""
@@ -271,6 +294,16 @@ class BadRow:
     label: str = ""
     stored_under: str = ""
     inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VanishedRow(BadRow):
+    """A row that needed a login and is in no file any more: it reminds the operator until he dismisses it."""
+
+    status: Status
+    """When and why the provider rejected it."""
+    vanished_at: float
+    """When it was missed first, in epoch seconds."""
 
 
 Row = Credential | BadRow
@@ -346,17 +379,20 @@ def _why_bad(raw: Any) -> str | None:
     return None
 
 
+_EMPTY: Final = Credential(id="", provider="")
+
+
 def _parse(
     provider: str, pool_key: str, identity: str, raw: dict[str, Any], *, inherited: bool
 ) -> Credential:
     # A pool may have thousands of rows: one walk over what is there, and most fields are null.
-    fields: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in raw.items():
         form = _FORMS.get(name)
         if form is not None:
-            if value is not None and (told := form(value)) is not None:
-                fields[name] = told
+            if value is not None and (read := form(value)) is not None:
+                told[name] = read
         elif name not in _OWN_FIELDS:
             extra[name] = Secret(value) if _is_secret(name, value) else value
     source = raw.get("source", "manual")
@@ -364,18 +400,18 @@ def _parse(
     auth_type = raw.get("auth_type", "api_key")
     if provider == "anthropic" and token and token.startswith("sk-ant-oat"):
         auth_type = "oauth"
-    return Credential(
+    told.update(
         id=identity,
         provider=provider,
-        label=fields.pop("label", "") or source or provider,
+        label=told.get("label") or source or provider,
         auth_type=auth_type,
         priority=raw.get("priority", 0),
         source=source,
         extra=extra,
         stored_under=pool_key,
         inherited=inherited,
-        **fields,
     )
+    return with_changes(_EMPTY, told)
 
 
 def _is_secret(name: str, value: Any) -> bool:

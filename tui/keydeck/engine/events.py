@@ -54,7 +54,10 @@ class Used(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The provider said no to a row; `ids` are it and the rows with the same secret."""
+    """The provider said no to a row; `ids` are it and the rows with the same secret.
+
+    Without any it was a key that is in no row: nobody is charged (FS-19).
+    """
 
     ids: tuple[str, ...]
     provider: str
@@ -119,6 +122,46 @@ class Resumed(NamedTuple):
 
     ids: tuple[str, ...]
     provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Dismissed(NamedTuple):
+    """The operator needs no reminder any more of a row that needed a login and was removed by another program."""
+
+    id: str
+    provider: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Leased(NamedTuple):
+    """Somebody claims a row, or goes on claiming it, for work in flight; `ids` are it and those with its secret."""
+
+    ids: tuple[str, ...]
+    provider: str
+    lease: str
+    ttl_s: float
+    """For so many seconds, should nobody give it back before."""
+    most: int | None = None
+    """The claim is void where so many others hold the row; None: it never is."""
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Released(NamedTuple):
+    """Work in flight is done, or given up."""
+
+    ids: tuple[str, ...]
+    provider: str
+    lease: str
+    extra: Mapping[str, Any] = NO_EXTRA
+
+
+class Probed(NamedTuple):
+    """Somebody claims to be the one who tries a row again after its cooldown."""
+
+    ids: tuple[str, ...]
+    provider: str
+    by: str
+    """Names the claim."""
     extra: Mapping[str, Any] = NO_EXTRA
 
 
@@ -191,6 +234,7 @@ class Outside(NamedTuple):
     what: str
     """``added``, ``removed``, ``benched``, ``cleared``, ``ended`` (by the clock), ``used``, ``renamed``, ``moved``;
     ``lost …`` for what is healed; ``old secret`` for one that could not be, ``new secret`` for a renewed login;
+    ``reminded`` of one that was removed before: the operator took back that he had dismissed it;
     ``came back`` for a removed row that is removed again, ``restored`` where an old copy was put in place."""
     used: int = 0
     """Requests that the other program counted."""
@@ -247,6 +291,10 @@ Event = (
     | Restored
     | Paused
     | Resumed
+    | Dismissed
+    | Leased
+    | Released
+    | Probed
     | Added
     | Removed
     | Edited
@@ -318,6 +366,7 @@ _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "str | None": _or_none(_text),
         "int": _whole,
         "int | None": _or_none(_whole),
+        "float": _number,
         "float | None": _or_none(_number),
         "bool": bool,
         "tuple[str, ...]": lambda value: tuple(_text(name) for name in _list(value)),
@@ -340,6 +389,10 @@ KINDS: Final[Mapping[str, type[Event]]] = MappingProxyType(
         "unreset": Restored,
         "pause": Paused,
         "resume": Resumed,
+        "dismiss": Dismissed,
+        "lease": Leased,
+        "release": Released,
+        "probe": Probed,
         "add": Added,
         "rm": Removed,
         "edit": Edited,
@@ -377,6 +430,9 @@ _SHORT: Final[Mapping[str, str]] = MappingProxyType(
         "rows": "o",
         "seen": "o",
         "what": "x",
+        "lease": "h",
+        "ttl_s": "d",
+        "most": "q",
     }
 )
 

@@ -27,7 +27,7 @@ from keydeck.engine.follower import Follower
 from keydeck.engine.history import read_history, totals_now
 from keydeck.engine.home import Home
 from keydeck.engine.journal import Placed
-from keydeck.engine.ledger import Facts
+from keydeck.engine.ledger import Facts, Vanished
 from keydeck.engine.standing import Standing
 from keydeck.engine.store import (
     EMPTY_STORE,
@@ -153,6 +153,20 @@ class FileStore:
         with self._guard:
             return self._standing.facts(row_id)
 
+    def untold_uses(self, row_id: str) -> int:
+        """Return how many uses of a row this process counted and has not told."""
+        return self._books.pending(row_id)
+
+    def others_at_work(self) -> int:
+        """Return how many other processes told something within the last second."""
+        with self._guard:
+            return self._books.others_at_work()
+
+    def vanished(self) -> Mapping[str, Vanished]:
+        """Return the rows that needed a login when another program removed them, by id."""
+        with self._guard:
+            return self._standing.vanished()
+
     def position(self) -> Position:
         """Return up to where the journal is known."""
         return self._books.ledger.position
@@ -200,6 +214,18 @@ class FileStore:
         self._arrears.owe_health()
         if not self._tended:
             self._wake()
+
+    def claim(self, event: Event) -> bool:
+        """Tell a claim at once; False if it cannot be told now. The rows say nothing of it."""
+        with self._guard:
+            self._arrears.happened += 1
+            self._books.tell([event])
+            self._standing.absorb()
+            is_told = self._books.is_told
+        self._arrears.owe_uses()
+        if not self._tended:
+            self._wake()
+        return is_told
 
     def flush(self) -> bool:
         """Tell everything that waits."""

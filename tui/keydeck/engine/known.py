@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
+from keydeck.engine.claims import Probe, is_answered
 from keydeck.engine.cooldown import (
     Benches,
     Standing,
@@ -16,9 +16,9 @@ from keydeck.engine.cooldown import (
     status_of,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
+from keydeck.engine.credential import STATUS_FIELDS, Credential, Row, with_changes
 from keydeck.engine.discovery import in_order
-from keydeck.engine.events import Status
+from keydeck.engine.events import START, Status
 from keydeck.engine.ledger import Facts
 from keydeck.engine.parking import FOR_GOOD, is_parking, pause_of
 from keydeck.engine.secret import Secret
@@ -55,16 +55,17 @@ def as_known(
     """
     if facts is None:
         return _as_filed(row, policy)
-    told: dict[str, Any] = {"request_count": max(facts.used, 0)}
+    told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
     benches = facts.benches
     if not benches.strikes:
-        told["standing"], told["limits"] = None, {}
+        told["standing"], told["limits"], told["probe"] = None, {}, None
         if row.last_status in _OUT:
             told.update(zip(STATUS_FIELDS, _CLEAN, strict=True))
     else:
         benches = _of_present_secret(row, benches)
         held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
         told["standing"], told["limits"] = held, _limits(row, benches, policy, is_sole=is_sole)
+        told["probe"] = _unanswered(facts)
         told.update(zip(STATUS_FIELDS, status_of(held), strict=True))
     if facts.label is not None:
         told["label"] = facts.label
@@ -73,7 +74,12 @@ def as_known(
     if facts.paused is not None or row.paused is not None:
         told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
-    return replace(row, **changed) if changed else row
+    return with_changes(row, changed) if changed else row
+
+
+def _unanswered(facts: Facts) -> Probe | None:
+    probe = facts.probe
+    return probe if probe and not is_answered(probe, facts.benches.strikes) else None
 
 
 def _as_filed(row: Credential, policy: Policy) -> Credential:
@@ -83,8 +89,8 @@ def _as_filed(row: Credential, policy: Policy) -> Credential:
     status = Status(*(getattr(row, name) for name in STATUS_FIELDS))
     if is_parking(status):
         clean: dict[str, Any] = dict(zip(STATUS_FIELDS, _CLEAN, strict=True))
-        return replace(row, paused=pause_of(status), paused_at=status.at, **clean)
-    return replace(row, standing=filed_standing(status, policy, row.provider, row.id))
+        return with_changes(row, {"paused": pause_of(status), "paused_at": status.at, **clean})
+    return with_changes(row, {"standing": filed_standing(status, policy, row.provider, row.id)})
 
 
 def _of_present_secret(row: Credential, benches: Benches) -> Benches:
@@ -96,9 +102,12 @@ def _of_present_secret(row: Credential, benches: Benches) -> Benches:
 
 def _limits(row: Credential, benches: Benches, policy: Policy, *, is_sole: bool) -> dict[str, Standing]:
     """Return how a row stands for the models that are worse off than others."""
+    models = models_out(benches)
+    if not models:
+        return {}
     held = {
         model: standing(benches, policy, row.provider, row.id, is_sole=is_sole, model=model)
-        for model in models_out(benches)
+        for model in models
     }
     return {model: each for model, each in held.items() if is_limit_of(each, model)}
 
@@ -111,7 +120,7 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
     only: Secret | None = None
     found: list[str] = []
     for row in rows:
-        if not isinstance(row, Credential) or not (secret := row.live_secret) or not _could_serve(row):
+        if not isinstance(row, Credential) or not (secret := row.live_secret) or not could_serve(row):
             continue
         if only is not None and secret != only:
             return frozenset()
@@ -120,8 +129,16 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _could_serve(row: Credential) -> bool:
+def could_serve(row: Credential) -> bool:
+    """Tell whether time alone, or nothing, keeps a row from serving."""
     return row.paused != FOR_GOOD and not standing_of(row).is_terminal
+
+
+def used_last(rows: Iterable[Row], facts_of: FactsOf) -> str | None:
+    """Return the row that was used last by anybody; None where none ever was."""
+    used = ((facts.used_at, row.id) for row in rows if (facts := facts_of(row.id)))
+    place, row_id = max(used, default=(START, None))
+    return row_id if place > START else None
 
 
 def groups(rows: Iterable[Row]) -> list[list[int]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from keydeck.engine.claims import NO_LEASES, Leases, Probe, leased, probed, released
 from keydeck.engine.cooldown import (
     FREE,
     Benches,
@@ -24,15 +25,19 @@ from keydeck.engine.events import (
     START,
     Added,
     Adopted,
+    Dismissed,
     Edited,
     Event,
     Failed,
     Header,
+    Leased,
     Moved,
     Outside,
     Paused,
     Position,
+    Probed,
     Record,
+    Released,
     Removed,
     Reset,
     Restored,
@@ -66,6 +71,10 @@ class Facts(NamedTuple):
     """Until when the operator took it out; infinity for good. One that is over says nothing any more."""
     paused_at: float = 0.0
     """When that was."""
+    leases: Leases = NO_LEASES
+    """Who has it for work in flight; which of them still count is for the clock to say."""
+    probe: Probe | None = None
+    """The last request that tried it again after a cooldown."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """What a newer version keeps about it."""
 
@@ -86,6 +95,18 @@ class Tombstone:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """A row that needed a login when another program removed it, until the operator dismisses it (FS-55)."""
+
+    provider: str
+    label: str
+    at: float
+    """When it was missed first."""
+    status: Status
+    """Why it needed a login."""
+
+
 @dataclass(slots=True)
 class Ledger:
     """All that the events up to `position` tell."""
@@ -93,6 +114,7 @@ class Ledger:
     position: Position = START
     rows: dict[str, Facts] = field(default_factory=dict)
     tombs: dict[str, Tombstone] = field(default_factory=dict)
+    vanished: dict[str, Vanished] = field(default_factory=dict)
     writers: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Writer → its last record that landed, and when that was."""
     gen: int = 0
@@ -102,7 +124,13 @@ class Ledger:
 
     def copy(self) -> Ledger:
         """Return another ledger that says the same; the facts themselves never change."""
-        return replace(self, rows=dict(self.rows), tombs=dict(self.tombs), writers=dict(self.writers))
+        return replace(
+            self,
+            rows=dict(self.rows),
+            tombs=dict(self.tombs),
+            vanished=dict(self.vanished),
+            writers=dict(self.writers),
+        )
 
     def take(self, record: Record, place: Position) -> Iterable[str]:
         """Fold one record in and return the ids of the rows it concerns; a record that landed before says nothing."""
@@ -201,7 +229,7 @@ def _proven(facts: Facts, event: Succeeded, at: float, place: Position) -> Facts
 
 
 def _with(facts: Facts, strikes: tuple[Strike, ...]) -> Benches:
-    return replace(facts.benches, strikes=strikes)
+    return facts.benches._replace(strikes=strikes)
 
 
 def _reset(ledger: Ledger, event: Reset, at: float, place: Position) -> Iterable[str]:
@@ -241,7 +269,61 @@ def _resumed(ledger: Ledger, event: Resumed, _at: float, _place: Position) -> It
     return event.ids
 
 
+def _dismissed(ledger: Ledger, event: Dismissed, _at: float, _place: Position) -> Iterable[str]:
+    ledger.vanished.pop(event.id, None)
+    return (event.id,)
+
+
+def miss(vanished: dict[str, Vanished], event: Outside, at: float) -> None:
+    """Note a row that needed a login and is gone; forget one that is there again, or another of its name."""
+    seen = event.seen
+    if event.what in ("removed", "reminded"):
+        if event.provider and seen and seen.status.status == "dead":
+            since = at if event.past is None else event.past
+            vanished[event.id] = Vanished(event.provider, event.label, since, seen.status)
+    elif event.what in ("added", "restored"):
+        lift(vanished, event.id, event.provider, event.label)
+
+
+def lift(vanished: dict[str, Vanished], row_id: str, provider: str, label: str | None) -> None:
+    """Forget a row that is there again, by its id or under its label."""
+    again = [name for name, row in vanished.items() if (row.provider, row.label) == (provider, label)]
+    for name in (row_id, *again):
+        vanished.pop(name, None)
+
+
+def _leased(ledger: Ledger, event: Leased, at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_lease, event, at)
+    return event.ids
+
+
+def _with_lease(facts: Facts, event: Leased, at: float) -> Facts:
+    return facts._replace(leases=leased(facts.leases, event, at))
+
+
+def _released(ledger: Ledger, event: Released, _at: float, _place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _without_lease, event)
+    return event.ids
+
+
+def _without_lease(facts: Facts, event: Released) -> Facts:
+    return facts._replace(leases=released(facts.leases, event))
+
+
+def _probed(ledger: Ledger, event: Probed, at: float, place: Position) -> Iterable[str]:
+    for row_id in event.ids:
+        ledger.change(row_id, _with_probe, event, at, place)
+    return event.ids
+
+
+def _with_probe(facts: Facts, event: Probed, at: float, place: Position) -> Facts:
+    return facts._replace(probe=probed(facts.probe, facts.benches.strikes, event, at, place))
+
+
 def _added(ledger: Ledger, event: Added, _at: float, place: Position) -> Iterable[str]:
+    lift(ledger.vanished, event.id, event.provider, event.seen.label)
     tomb = ledger.tombs.pop(event.id, None)
     known = tomb.facts if tomb else ledger.rows.get(event.id)
     if known is None:
@@ -274,6 +356,7 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
         if event.afresh:
             ledger.tombs.pop(row_id, None)
             ledger.rows[row_id] = FRESH
+        ledger.vanished.pop(row_id, None)
         ledger.change(row_id, met, seen, place)
     return event.rows
 
@@ -281,7 +364,8 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
 def met(facts: Facts, seen: Seen, place: Position) -> Facts:
     """Return the facts of a row that auth.json had before anybody told of it here."""
     facts = facts._replace(used=facts.used + seen.used, label=seen.label, priority=seen.priority)
-    is_newer = (seen.status.at or 0.0) >= facts.told_at
+    # What a success or a reset has ended by its time is not new, even where it was told before the row was met.
+    is_newer = not facts.told_at or (seen.status.at or 0.0) > facts.told_at
     return _accepted(facts, seen.status, place) if is_newer else facts
 
 
@@ -297,7 +381,8 @@ def _accepted(facts: Facts, status: Status, place: Position) -> Facts:
 
 
 def _outside(ledger: Ledger, event: Outside, at: float, place: Position) -> Iterable[str]:
-    if event.what == "removed":
+    miss(ledger.vanished, event, at)
+    if event.what in ("removed", "reminded"):
         ledger.rows.pop(event.id, None)
     elif event.what == "restored" and event.id in ledger.tombs:
         ledger.rows[event.id] = ledger.tombs.pop(event.id).facts
@@ -351,6 +436,10 @@ _RULES: Final[Mapping[type[Event], Callable[[Ledger, Any, float, Position], Iter
     Restored: _restored,
     Paused: _paused,
     Resumed: _resumed,
+    Dismissed: _dismissed,
+    Leased: _leased,
+    Released: _released,
+    Probed: _probed,
     Added: _added,
     Removed: _removed,
     Edited: _edited,

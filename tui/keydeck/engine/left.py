@@ -49,6 +49,8 @@ class Left:
     """Row → the form of its `Keys`."""
     status: Mapping[str, Status] = field(default_factory=dict)
     """Row → the status that was written into it, where it was not clean."""
+    dead: Mapping[str, str] = field(default_factory=dict)
+    """Row → its provider, of those that need a login: should one be missing, nothing else says whose it was."""
 
     def had_others(self, row_id: str) -> bool:
         """Tell whether a row is known to have had other secrets."""
@@ -74,7 +76,8 @@ def read_left(section: Any) -> Left:
         told = json.loads(section[FIELD])
         order = {name: float(spot) for name, spot in told["order"].items()}
         status = {name: Status(*form) for name, form in told.get("status", {}).items()}
-        return Left(order, float(told["at"]), dict(told["keys"]), status)
+        dead = {name: str(provider) for name, provider in told.get("dead", {}).items()}
+        return Left(order, float(told["at"]), dict(told["keys"]), status, dead)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return NOTHING_LEFT
 
@@ -82,4 +85,4 @@ def read_left(section: Any) -> Left:
 def left_form(left: Left) -> str:
     """Return it as one string: as an object it would be spread over a line for every row."""
     told = {"order": left.order, "at": left.ordered_at, "keys": left.keys, "status": left.status}
-    return _dump(told)
+    return _dump({**told, "dead": left.dead} if left.dead else told)

@@ -1,67 +1,69 @@
 """`CredentialPool`: what an agent holds. It selects, reports, and never waits for a lock to select.
 
-The method names are hermes' own, so that code written for its pool runs on this one (design 5).
+The method names are hermes' own, so that code written for its pool runs on this one (design 5). What the pool
+knows of its rows is in `roster`, how it chooses in `picking`, what it tells of requests in `reports`.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from time import monotonic
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from keydeck.engine.clock import Clock, monotonic_of, wall_clock
-from keydeck.engine.config import Config, custom_pool_key_for
+from keydeck.engine.clock import Clock, wall_clock
+from keydeck.engine.cooldown_policy import Rotates
 from keydeck.engine.credential import Credential
-from keydeck.engine.errors import ConfigError, Refused, StoreError
-from keydeck.engine.events import START, Failed, Position, Succeeded
-from keydeck.engine.failures import FailureKind, classify
+from keydeck.engine.errors import Refused, StoreError
+from keydeck.engine.events import Position
 from keydeck.engine.flusher import follow_forks
-from keydeck.engine.home import Home, Surroundings, locate_home
-from keydeck.engine.known import as_known, groups, known_rows, soles
-from keydeck.engine.providers import canonical, is_custom
+from keydeck.engine.grants import Grant, Grants
+from keydeck.engine.home import Surroundings, locate_home
+from keydeck.engine.leasing import Leasing, RowLease, Terms
+from keydeck.engine.picking import Picking
+from keydeck.engine.probing import Probing
+from keydeck.engine.providers import canonical
 from keydeck.engine.ready import Ready
-from keydeck.engine.redact import visible
-from keydeck.engine.reset_times import reset_time
-from keydeck.engine.secret import Secret
-from keydeck.engine.snapshot import HomeReader, PoolSnapshot
-from keydeck.engine.strategies import GO_ON, picker
+from keydeck.engine.reports import Report, Reports
+from keydeck.engine.roster import Roster
+from keydeck.engine.snapshot import HomeReader
+from keydeck.engine.store import Store
+from keydeck.engine.verdict import Verdict
+from keydeck.engine.waiting import NOT_CONFIGURED, WaitKind, WaitState, pauses, soonest_back
 
 if TYPE_CHECKING:
     from keydeck.engine.acts import Operator
+    from keydeck.engine.explanation import Explanation
 
-# Other files than the store are looked at this often at most (design 3).
-_LOOK_AROUND_EVERY_S: Final = 0.05
-_LONGEST_MESSAGE: Final = 2000
-_TEXTS_KEPT: Final = 64
-_KNOWN_TO_HERMES: Final = frozenset({"fill_first", "round_robin", "least_used", "random"})
+# Each try is lost to somebody who probes the row by then: so many rows at once have just cooled at most.
+_TRIES: Final = 64
 
 
 class CredentialPool:
     """The credentials of one provider. Threads may share it; as a context manager it closes itself."""
 
-    def __init__(self, provider: str, reader: HomeReader) -> None:
+    def __init__(
+        self, provider: str, reader: HomeReader, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self.provider = provider
         self._reader = reader
-        self._ticks = monotonic_of(reader.clock)
+        self._sleep = sleep
         self._guard = threading.RLock()
-        self._leases: dict[str, int] = {}
-        self._current: str | None = None
-        # Row → up to where the journal was known when it was picked last: what a failure is dated by.
-        self._granted: dict[str, Position] = {}
+        self._roster = Roster(provider, reader)
+        self._picking = Picking(self._roster)
+        self._grants = Grants()
+        self._reports = Reports(self._roster)
+        self._probing = Probing(self._roster)
+        self._leasing = Leasing(self._roster, self._picking, self._probing)
         # Offered rows that were used: they are stored with the next checkpoint.
         self._adopted: set[str] = set()
-        self._last: int | None = None
-        self._seen = 0
-        self._ready = Ready(())
-        self._looked_at = monotonic()
-        self._read()
-        self._files = self._stamps()
         follow_forks(self)
 
     def __repr__(self) -> str:
-        return f"CredentialPool({self.provider!r}, {len(self._pool.rows)} rows)"
+        return f"CredentialPool({self.provider!r}, {len(self._roster.pool.rows)} rows)"
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +72,12 @@ class CredentialPool:
         self.close()
 
     def close(self) -> None:
-        """Tell what waits to be told, and let go of the store's files; a pool that is used again opens them again."""
+        """Give leases back, tell what waits to be told, and let go of the store's files.
+
+        A pool that is used again opens them again.
+        """
+        with self._guard:
+            self._leasing.give_all_back()
         self.flush()
         self._reader.close()
 
@@ -79,72 +86,173 @@ class CredentialPool:
         return self._store.flush()
 
     def after_fork(self) -> None:
-        """Let go of locks that may be held for ever in the child."""
+        """Let go of locks that may be held for ever in the child, and of leases, which are the parent's."""
         self._guard = threading.RLock()
+        self._leasing.forget()
+        self._probing.forget()
 
     # --- asking ----------------------------------------------------------------------------------------
 
     @property
     def strategy(self) -> str:
         """The strategy in config.yaml, as written."""
-        return self._pool.strategy
+        return self._roster.pool.strategy
 
     def entries(self) -> list[Credential]:
         """Return every readable row, in the order they are tried."""
         with self._guard:
-            self._catch_up()
-            known = known_rows(self.provider, self._ready.rows, self._store.facts, self._snapshot.policy)
-            return [row for row in known if isinstance(row, Credential)]
+            self._roster.catch_up()
+            return self._roster.known()
 
     def has_credentials(self) -> bool:
         """Tell whether the pool has any row at all."""
         with self._guard:
-            self._catch_up()
-            return bool(self._ready.rows)
+            self._roster.catch_up()
+            return bool(self._roster.ready.rows)
 
     def has_available(self) -> bool:
         """Tell whether a request could be sent now. Changes nothing."""
         with self._guard:
-            self._catch_up()
-            return bool(self._ready.usable)
+            self._roster.catch_up()
+            return bool(self._roster.ready.usable) or self._own_probe() is not None
+
+    def wait_state(self) -> WaitState:
+        """Tell whether there is nothing to select from, a row to select, or which row is back first, and when."""
+        with self._guard:
+            self._roster.catch_up()
+            ready = self._roster.ready
+            if not ready.rows:
+                return NOT_CONFIGURED
+            place = ready.usable[0] if ready.usable else self._own_probe()
+            if place is not None:
+                return WaitState(WaitKind.READY, ready.rows[place].id)
+            return soonest_back(ready, self._roster.clock(), self._roster.ticks())
 
     def current(self) -> Credential | None:
         """Return the row selected last, if it is still there."""
         with self._guard:
-            self._catch_up()
-            place = self._ready.place_of.get(self._current or "")
-            return None if place is None else self._ready.rows[place]
+            self._roster.catch_up()
+            return self._roster.row(self._grants.current())
 
     def peek(self) -> Credential | None:
         """Return the current row, else what `select` would likely return; changes nothing."""
         with self._guard:
-            current, usable = self.current(), self._ready.usable
-            return current or (self._ready.rows[usable[0]] if usable else None)
+            current, ready = self.current(), self._roster.ready
+            return current or (ready.rows[ready.usable[0]] if ready.usable else None)
+
+    def explain(
+        self, *, session: str | None = None, model: str | None = None, lease: bool = False
+    ) -> Explanation:
+        """Return which row `select` would return now, and why each one would be or not; counts and moves nothing.
+
+        Args:
+            session: as in `select`.
+            model: as in `select`.
+            lease: ask for `lease` instead.
+        """
+        from keydeck.engine.explain import explain
+
+        with self._guard:
+            self._roster.catch_up()
+            now = self._roster.clock()
+            own = None if lease else self._own_probe()
+            asked = self._picking.asked(session, model, lease=lease, own_probe=own)
+            return explain(self._roster.state(now), asked, now, self._roster.ready)
 
     # --- using -----------------------------------------------------------------------------------------
 
-    def select(self) -> Credential | None:
+    def select(
+        self, *, session: str | None = None, model: str | None = None, wait: float | None = None
+    ) -> Credential | None:
         """Return a usable row, make it current and count its first request; None when there is none now.
 
         Never waits for a lock of the store nor writes its rows, and goes on with the last good view of a broken
         one.
+
+        Args:
+            session: what the request belongs to. Under ``sticky`` a session keeps its row while that is usable, in
+                every process, so that the provider's prompt cache goes on serving it.
+            model: the model that will be asked for.
+            wait: wait so many seconds for a row, should there be none; the calling thread sleeps meanwhile.
         """
+        row = self._select(session, model)
+        return row if row or wait is None else self._select_within(wait, session, model)
+
+    def _select(
+        self, session: str | None, model: str | None, request_id: str | None = None
+    ) -> Credential | None:
         with self._guard:
-            self._catch_up()
-            if not self._ready.usable:
-                self._current = None
+            self._roster.catch_up()
+            place = self._place(session, model, request_id)
+            if place is None:
+                self._grants.drop()
                 return None
-            place = self._pick(self._ready, self._last)
-            self._grant(place)
-            return self._ready.rows[place]
+            row = self._grant(place, session)
+            if self._picking.begins_round:
+                self._store.flush()  # told at once, so that whoever begins next to us begins at the next row
+            return row
+
+    def _place(self, session: str | None, model: str | None, request_id: str | None) -> int | None:
+        """Return the place of the row that comes next; None if there is none now."""
+        tried = self._reports.requests.tried(request_id) if request_id else ()
+        for _ in range(_TRIES):
+            place = self._picking.pick(session, self._among(model, tried))
+            if place is None:
+                break
+            if self._probing.may_go(place):
+                return place
+            self._roster.catch_up()  # somebody else was faster, and has it to himself for now
+        own = self._own_probe()
+        return own if own is not None and self._roster.ready.rows[own].id not in tried else None
+
+    def _among(self, model: str | None, tried: Collection[str]) -> Ready | None:
+        """Return the rows with those usable that the request may go to; None for all that are."""
+        among = self._roster.without(tried) if tried else None
+        return (
+            among if model is None else (among or self._roster.ready).for_model(model, self._roster.ticks())
+        )
+
+    def _own_probe(self) -> int | None:
+        """Return the place of the row that this thread or task tries again, if it does."""
+        own = self._grants.own()
+        return self._probing.goes_on(own.credential_id) if own else None
+
+    def _select_within(self, seconds: float, session: str | None, model: str | None) -> Credential | None:
+        for _ in pauses(seconds, self._roster.ticks, self._sleep):
+            if row := self._select(session, model):
+                return row
+        return None
+
+    def _grant(self, place: int, session: str | None = None, *, requests: int = 1) -> Credential:
+        row = self._roster.ready.rows[place]
+        self._grants.add(row.id, self._store.position(), session)
+        self._adopt(row)
+        if requests:
+            self._roster.ready.count(place)
+            self._store.count(row.id)
+        return row
+
+    def _adopt(self, row: Credential) -> None:
+        """Have a row stored that was only offered until now: an agent uses it."""
+        if not row.stored and row.id not in self._adopted:
+            self._adopted.add(row.id)
+            self._store.adopt(row)
+
+    # --- reporting -------------------------------------------------------------------------------------
+
+    def last_grant(self) -> Grant | None:
+        """Return what this thread or asyncio task was handed last: a report from elsewhere can name it."""
+        with self._guard:
+            return self._grants.own()
 
     def mark_used(self) -> None:
         """Count one more request that was sent with the current row."""
         with self._guard:
-            self._catch_up()
-            place = self._ready.place_of.get(self._current or "")
+            self._roster.catch_up()
+            place = self._roster.place_of(self._grants.current())
             if place is not None:
-                self._grant(place)
+                own = self._grants.own()
+                self._grant(place, own.session if own else None)
 
     def mark_exhausted_and_rotate(
         self,
@@ -152,69 +260,168 @@ class CredentialPool:
         status_code: int | None,
         error_context: Mapping[str, Any] | None = None,
         api_key_hint: str | None = None,
+        credential_id: str | None = None,
+        request_id: str | None = None,
+        model: str | None = None,
     ) -> Credential | None:
         """Bench the row that failed, and select the next one (hermes-pool 5.6).
+
+        Without a hint and an id it is the row that this thread or asyncio task was handed last; where it was
+        handed none, nothing is marked: the grant of another one must not be punished. Where the row is not to
+        blame, the request or the provider being at fault, it is returned itself.
 
         Args:
             status_code: the HTTP status of the failure, if there was one.
             error_context: ``reason``, ``message`` and ``reset_at`` as far as they are known.
             api_key_hint: the key the failed request carried. A key that is in no row marks nothing: the
                 failure of a key long gone must not bench a healthy one (FS-19).
+            credential_id: the row that the failed request was granted.
+            request_id: names the request while it is tried with one row after the other. What fails alike on two
+                rows is charged to no third, and the next one is a row that it has not failed on.
+            model: the model that was asked for; what limits only that keeps the row for others (FS-26).
 
         Every other process obeys from its next selection on; the row in the store says it within a second.
         """
-        with self._guard:
-            # As the pool was when the request was sent: what others did since is not what failed.
-            place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
-            if place is not None:
-                self._adopt(self._ready.rows[place])
-                self._store.append(self._failure(place, status_code, error_context or {}))
-        return self.select()
+        own = self._grants.own()
+        failed = self._report(
+            Report(status_code, error_context or {}, model, request_id), api_key_hint, credential_id, None
+        )
+        if failed and failed[1].rotates is Rotates.NO:
+            return failed[0]
+        if failed and failed[1].rotates is Rotates.ONCE and self._reports.requests.has_rotated(request_id):
+            return None
+        return self._select(own.session if own else None, model, request_id)
 
-    def report_success(self, api_key_hint: str | None = None) -> None:
+    def report_failure(
+        self,
+        *,
+        status_code: int | None,
+        error_context: Mapping[str, Any] | None = None,
+        api_key_hint: str | None = None,
+        credential_id: str | None = None,
+        grant: Grant | None = None,
+        request_id: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Bench the row that failed; see `mark_exhausted_and_rotate`. A `grant` names it most exactly."""
+        report = Report(status_code, error_context or {}, model, request_id)
+        self._report(report, api_key_hint, credential_id, grant)
+
+    def report_success(
+        self,
+        api_key_hint: str | None = None,
+        *,
+        credential_id: str | None = None,
+        grant: Grant | None = None,
+        model: str | None = None,
+    ) -> None:
         """Say that a request went through: it ends a bench that began before the request was granted."""
         with self._guard:
-            place = self._place_of_key(api_key_hint) if api_key_hint else self._current_place()
-            # A bench that is not known here yet was told after the grant: this success does not end it.
-            if place is not None and self._ready.rows[place].standing:
-                self._tell_success(self._ready.rows[place])
+            place, granted = self._blamed(api_key_hint, credential_id, grant)
+            if place is not None:
+                self._reports.succeeded(place, granted, model)
 
-    def _tell_success(self, row: Credential) -> None:
-        facts, granted = self._store.facts(row.id), self._granted.get(row.id)
-        strikes = facts.benches.strikes if facts else ()
-        if strikes and (granted is None or strikes[0].place < granted):
-            ids, past = self._ids_with(row), row.last_status_at
-            self._store.append(Succeeded(ids=ids, provider=self.provider, granted=granted, past=past))
+    def _report(
+        self, report: Report, key: str | None, row_id: str | None, grant: Grant | None
+    ) -> tuple[Credential, Verdict] | None:
+        """Tell a failure; return the row that it is about and what it means, None where that cannot be known."""
+        with self._guard:
+            # As the pool was when the request was sent: what others did since is not what failed.
+            place, granted = self._blamed(key, row_id, grant)
+            if place is None:
+                if key or row_id or grant:
+                    self._reports.unmatched(report, key)
+                return None
+            row = self._roster.ready.rows[place]
+            self._adopt(row)
+            return row, self._reports.failed(place, granted, report)
+
+    def _blamed(
+        self, key: str | None, row_id: str | None, grant: Grant | None
+    ) -> tuple[int | None, Position | None]:
+        """Return the place of the row that a report is about, and when its request was granted."""
+        roster = self._roster
+        if grant is None and not (key or row_id):
+            grant = self._grants.own()
+        if grant is not None:
+            return roster.place_of(grant.credential_id), grant.place
+        place = roster.place_of(row_id) if row_id else roster.place_of_key(key or "")
+        if place is None or (row_id and key and not roster.has_key(place, key)):
+            return None, None  # a row that is gone, or whose key is another one by now
+        return place, self._grants.of_row(roster.ready.rows[place].id)
 
     def try_refresh_current(self) -> Credential | None:
         """Return None: Keydeck does not refresh logins yet, so the caller goes on to mark and rotate."""
         return None
 
-    def acquire_lease(self, credential_id: str | None = None) -> str | None:
-        """Take a row for work in flight: the one named, else the usable one with the fewest leases.
+    # --- leasing ---------------------------------------------------------------------------------------
 
-        Leases of this kind are known to this pool object only.
+    @contextmanager
+    def lease(
+        self,
+        *,
+        session: str | None = None,
+        model: str | None = None,
+        ttl_s: float | None = None,
+        at_most: int | None = None,
+        wait: float | None = None,
+    ) -> Iterator[RowLease | None]:
+        """Select a row and hold it while the block runs; every process sees that it is in flight.
+
+        Of the usable rows it is one with the fewest leases, by the strategy. Who dies gives it back after `ttl_s`.
+
+        Args:
+            session: as in `select`.
+            model: as in `select`.
+            ttl_s: for so many seconds, unless it is renewed; else as config.yaml says, or ten minutes.
+            at_most: so many leases a row at once, in all processes; else as config.yaml says, or any number.
+            wait: as in `select`.
         """
-        with self._guard:
-            self._catch_up()
-            if credential_id is None:
-                if not self._ready.usable:
-                    return None
-                place = min(
-                    self._ready.usable, key=lambda place: self._leases.get(self._ready.rows[place].id, 0)
-                )
-                self._grant(place)
-                credential_id = self._ready.rows[place].id
-            self._leases[credential_id] = self._leases.get(credential_id, 0) + 1
-            self._current = credential_id
-            return credential_id
+        held = self._lease_within(Terms(ttl_s, at_most, session, model), wait)
+        try:
+            yield held
+        finally:
+            if held:
+                held.release()
+
+    def acquire_lease(self, credential_id: str | None = None) -> str | None:
+        """Take a row for work in flight: the one named, else as `lease` does. None where none may be had."""
+        held = self._leased(Terms(), credential_id)
+        return held.credential.id if held else None
 
     def release_lease(self, credential_id: str) -> None:
-        """Give one lease back; one that was never taken is ignored."""
+        """Give one lease of this pool object back; one that was never taken is ignored."""
         with self._guard:
-            left = self._leases.pop(credential_id, 0) - 1
-            if left > 0:
-                self._leases[credential_id] = left
+            self._leasing.give_back_one_of(credential_id)
+
+    def _lease_within(self, terms: Terms, wait: float | None) -> RowLease | None:
+        held = self._leased(terms)
+        for _ in pauses(wait or 0.0, self._roster.ticks, self._sleep) if held is None else ():
+            if held := self._leased(terms):
+                break
+        return held
+
+    def _leased(self, terms: Terms, row_id: str | None = None) -> RowLease | None:
+        with self._guard:
+            self._roster.catch_up()
+            named = self._roster.place_of(row_id)
+            if row_id is not None and named is None:
+                return None
+            taken = self._leasing.take(terms, named)
+            if taken is None:
+                return None
+            name, place = taken
+            row = self._grant(place, terms.session, requests=1 if row_id is None else 0)
+            return RowLease(row, partial(self._renew, name, terms), partial(self._give_back, name))
+
+    def _renew(self, name: str, terms: Terms, ttl_s: float | None) -> bool:
+        with self._guard:
+            self._roster.catch_up()
+            return self._leasing.renew(name, terms if ttl_s is None else terms._replace(ttl_s=ttl_s))
+
+    def _give_back(self, name: str) -> None:
+        with self._guard:
+            self._leasing.give_back(name)
 
     # --- changing --------------------------------------------------------------------------------------
 
@@ -258,7 +465,7 @@ class CredentialPool:
             self.provider, entry.access_token, label=entry.label or None, base_url=entry.base_url
         )
         self._read()
-        added = self._by_id(done.credential_id)
+        added = self._roster.row(done.credential_id)
         if added is None:
             raise Refused(f"the new row {done.credential_id} is gone again")
         return added
@@ -268,154 +475,13 @@ class CredentialPool:
 
         return Operator(self._reader)
 
-    # --- parts -----------------------------------------------------------------------------------------
-
-    def _catch_up(self) -> None:
-        """Learn what changed: the clock, other processes, the files."""
-        if self._store.poll() != self._seen:
-            self._take_news()
-        if self._is_inherited and self._reader.store.changed():
-            self._read()
-        if monotonic() - self._looked_at >= _LOOK_AROUND_EVERY_S:
-            self._look_around()
-        ticks = self._ticks()
-        if self._ready.has_turns(ticks):
-            self._ready.turn(self._reader.clock(), ticks)
-
-    def _take_news(self) -> None:
-        changed = self._store.changed_since(self._seen)
-        if changed is None:
-            self._read()
-            return
-        self._seen = self._store.poll()
-        now, ticks, policy = self._reader.clock(), self._ticks(), self._snapshot.policy
-        for row_id in changed:
-            place = self._ready.place_of.get(row_id)
-            if place is not None:
-                row, facts = self._ready.rows[place], self._store.facts(row_id)
-                row = as_known(row, facts, policy, is_sole=row_id in self._alone)
-                self._ready.put(place, row, self._uses_with(place, row), now, ticks)
-        if soles(self._ready.rows) != self._alone:
-            self._read()
-
     def _read(self) -> None:
-        """Read everything now."""
         with self._guard:
-            current = self._current_row()
-            self._snapshot = self._reader.read()
-            self._pool = self._snapshot.pool(self.provider) or PoolSnapshot(self.provider)
-            self._store = self._reader.store_of(self._pool.rows)
-            self._is_inherited = self._pool.is_inherited
-            self._seen = self._store.poll()
-            # Providers say the same again and again: texts that were found without any of these rows' secrets.
-            self._harmless_texts: set[str] = set()
-            strategy = self._pool.followed_strategy
-            self._pick = picker(strategy)
-            rows = [row for row in self._pool.rows if isinstance(row, Credential)]
-            self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
-            self._by_secret: dict[Secret, int] | None = None
-            self._alone = soles(rows)
-            self._ready = Ready(rows, list(self._groups.values()), self._ready.waits)
-            self._ready.begin(self._reader.clock(), self._ticks())
-            self._last = self._ready.place_of.get(current.id) if current else None
-            if current is None and strategy in GO_ON:
-                self._last = self._place_used_last()
+            self._roster.read()
 
-    def _place_used_last(self) -> int | None:
-        """Return the place of the row that was used last by anybody."""
-        used = ((self._store.facts(row.id), place) for place, row in enumerate(self._ready.rows))
-        latest = max(((facts.used_at, place) for facts, place in used if facts), default=None)
-        return latest[1] if latest and latest[0] > START else None
-
-    def _grant(self, place: int) -> None:
-        row = self._ready.rows[place]
-        self._current, self._last = row.id, place
-        self._granted[row.id] = self._store.position()
-        self._adopt(row)
-        self._ready.count(place)
-        self._store.count(row.id)
-
-    def _adopt(self, row: Credential) -> None:
-        """Have a row stored that was only offered until now: an agent uses it."""
-        if not row.stored and row.id not in self._adopted:
-            self._adopted.add(row.id)
-            self._store.adopt(row)
-
-    def _current_place(self) -> int | None:
-        return self._ready.place_of.get(self._current or "")
-
-    def _current_row(self) -> Credential | None:
-        place = self._current_place()
-        return None if place is None else self._ready.rows[place]
-
-    def _by_id(self, credential_id: str | None) -> Credential | None:
-        return next((row for row in self.entries() if row.id == credential_id), None)
-
-    def _place_of_key(self, key: str) -> int | None:
-        if self._by_secret is None:
-            secrets = ((row.live_secret, place) for place, row in enumerate(self._ready.rows))
-            self._by_secret = {secret: place for secret, place in reversed(list(secrets)) if secret}
-        return self._by_secret.get(Secret(key))
-
-    def _ids_with(self, row: Credential) -> tuple[str, ...]:
-        """Return the ids of all rows that hold this row's secret, its own first (hermes-recovery G18)."""
-        group = self._groups.get(self._ready.place_of[row.id], ())
-        return (
-            row.id,
-            *(self._ready.rows[place].id for place in group if self._ready.rows[place].id != row.id),
-        )
-
-    def _uses_with(self, place: int, row: Credential) -> int:
-        twins = (twin for twin in self._groups.get(place, ()) if twin != place)
-        return row.request_count + sum(self._ready.rows[twin].request_count for twin in twins)
-
-    def _look_around(self) -> None:
-        """Read again if another file than the store changed: what the environment or config.yaml says."""
-        self._looked_at = monotonic()
-        stamps, self._files = self._files, self._stamps()
-        if stamps != self._files:
-            self._read()
-
-    def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
-        stamps: list[tuple[int, int] | None] = []
-        for path in self._reader.watched_files()[1:]:
-            try:
-                status = os.stat(path)
-            except OSError:
-                stamps.append(None)
-            else:
-                stamps.append((status.st_mtime_ns, status.st_size))
-        return tuple(stamps)
-
-    def _failure(self, place: int, code: int | None, context: Mapping[str, Any]) -> Failed:
-        row = self._ready.rows[place]
-        reason, message = (self._harmless(context.get(name)) for name in ("reason", "message"))
-        secret = row.live_secret
-        kind = classify(code, reason, message, is_login=row.auth_type == "oauth")
-        return Failed(
-            ids=self._ids_with(row),
-            provider=self.provider,
-            status="dead" if kind is FailureKind.REVOKED else "exhausted",
-            code=code,
-            reason=reason,
-            message=message,
-            until=reset_time(context, self._reader.clock()),
-            key=secret.fingerprint if secret else None,
-            granted=self._granted.get(row.id),
-            kind=kind,
-        )
-
-    def _harmless(self, text: Any) -> str | None:
-        """Return what a provider said without secrets, and not too long."""
-        if not isinstance(text, str) or not (text := text.strip()):
-            return None
-        if text in self._harmless_texts:
-            return text
-        # Scrubbed before it is cut: a cut inside a secret would leave its head.
-        scrubbed = self._snapshot.scrubber.scrub(visible(text))[:_LONGEST_MESSAGE]
-        if scrubbed == text and len(self._harmless_texts) < _TEXTS_KEPT:
-            self._harmless_texts.add(text)
-        return scrubbed
+    @property
+    def _store(self) -> Store:
+        return self._roster.store
 
 
 def load_pool(
@@ -441,39 +507,6 @@ def load_pool(
     """
     reader = HomeReader(locate_home(home, profile, around), around=around, clock=clock)
     pool = CredentialPool(canonical(provider), reader)
-    if isinstance(trouble := pool._snapshot.trouble, StoreError):  # noqa: SLF001 - the factory of this class
+    if isinstance(trouble := pool._roster.snapshot.trouble, StoreError):  # noqa: SLF001 - the factory of this class
         raise trouble
     return pool
-
-
-# --- hermes' helper functions over the configuration -------------------------------------------------------
-
-
-def get_custom_provider_pool_key(
-    base_url: str | None, provider_name: str | None = None, *, home: Home | None = None
-) -> str | None:
-    """Return the ``custom:`` pool key that an endpoint's address, or its name, belongs to (hermes-pool 2.3)."""
-    return custom_pool_key_for(_config(home), base_url, provider_name)
-
-
-def list_custom_pool_providers(*, home: Home | None = None) -> list[str]:
-    """Return the custom pool keys that have rows in auth.json, sorted."""
-    snapshot = HomeReader(home or locate_home()).store.snapshot()
-    return sorted(name for name, rows in snapshot.pools.items() if is_custom(name) and rows)
-
-
-def get_pool_strategy(provider: str, *, home: Home | None = None) -> str:
-    """Return the strategy hermes follows for a provider: its configured one, fill_first if it knows it not."""
-    written = _config(home).strategy_of(canonical(provider))
-    return written if written in _KNOWN_TO_HERMES else "fill_first"
-
-
-def _config(home: Home | None) -> Config:
-    """Read the configuration; a broken one reads as none, which is what hermes does here."""
-    reader = HomeReader(home or locate_home())
-    try:
-        return reader.config()
-    except ConfigError:
-        from keydeck.engine.config import EMPTY_CONFIG
-
-        return EMPTY_CONFIG

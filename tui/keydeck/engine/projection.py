@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keydeck.engine.cooldown import Benches, filed_failure, new_secret, standing, status_of
+from keydeck.engine.cooldown import CLEAR, Benches, Standing, filed_failure, new_secret, standing, status_of
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.events import Seen, Status
@@ -17,7 +17,6 @@ from keydeck.engine.ledger import FRESH, Facts, Ledger
 from keydeck.engine.parking import FOR_GOOD, parking
 from keydeck.engine.raw_rows import CLEAN, RawRow, raw_rows, seen_of
 from keydeck.engine.secret import fingerprint
-from keydeck.engine.state import end_of
 
 STAMP_FIELD: Final = "agent_key_id"
 """A field that hermes keeps and uses for nous alone."""
@@ -54,7 +53,7 @@ def project(
         facts = ledger.rows.get(row.id)
         if facts is None:
             continue
-        status = _parked(_status(row, facts, terms.policy, is_sole=row.id in alone), facts)
+        status = _parked(facts, _standing(row, facts, terms.policy, is_sole=row.id in alone))
         if wanted := _wanted(row, facts, status, terms.now, order=row.pool_key not in spared):
             row.raw.update(wanted)
             changed = True
@@ -63,12 +62,12 @@ def project(
 
 def unpark(document: Mapping[str, Any], ledger: Ledger, terms: Terms) -> None:
     """Write into paused rows what is known of them besides: who acts on a row means that."""
-    rows = list(raw_rows(document))
+    paused = {name: facts for name, facts in ledger.rows.items() if facts.paused is not None}
+    rows = list(raw_rows(document)) if paused else []
     alone = _soles(rows, ledger, terms.policy)
     for row in rows:
-        facts = ledger.rows.get(row.id)
-        if facts is not None and facts.paused is not None:
-            status = _status(row, facts, terms.policy, is_sole=row.id in alone)
+        if facts := paused.get(row.id):
+            status = status_of(_standing(row, facts, terms.policy, is_sole=row.id in alone))
             row.raw.update(zip(STATUS_FIELDS, status, strict=True))
 
 
@@ -95,20 +94,21 @@ def _bury(document: Mapping[str, Any], ledger: Ledger) -> bool:
     return bool(buried)
 
 
-def _status(row: RawRow, facts: Facts, policy: Policy, *, is_sole: bool) -> Status:
-    """Return what hermes should read of a row's health."""
+def _standing(row: RawRow, facts: Facts, policy: Policy, *, is_sole: bool) -> Standing:
     if not facts.benches.strikes:
-        return CLEAN
+        return CLEAR
     benches = _of_present_secret(row, facts.benches)
-    return status_of(standing(benches, policy, row.provider, row.id, is_sole=is_sole))
+    return standing(benches, policy, row.provider, row.id, is_sole=is_sole)
 
 
-def _parked(status: Status, facts: Facts) -> Status:
-    """Return the status that a row has in auth.json while it is paused, and whatever the time."""
-    # hermes leaves a dead row alone anyway. Of any other it learns one end: when both pause and bench are over.
-    if facts.paused is None or status.status == "dead":
-        return status
-    return parking(facts.paused_at, max(facts.paused, end_of(status) or 0.0))
+def _parked(facts: Facts, held: Standing) -> Status:
+    """Return what hermes should read of a row's health; pauses that are over are left out before.
+
+    It leaves dead rows alone anyway. Of any other that is paused it learns when both pause and bench are over.
+    """
+    if facts.paused is None or held.is_terminal:
+        return status_of(held)
+    return parking(facts.paused_at, max(facts.paused, held.until or 0.0))
 
 
 def _of_present_secret(row: RawRow, benches: Benches) -> Benches:
@@ -131,8 +131,7 @@ def _soles(rows: list[RawRow], ledger: Ledger, policy: Policy) -> frozenset[str]
 
 
 def _could_serve(row: RawRow, facts: Facts, policy: Policy) -> bool:
-    is_dead = _status(row, facts, policy, is_sole=False).status == "dead"
-    return facts.paused != FOR_GOOD and not is_dead
+    return facts.paused != FOR_GOOD and not _standing(row, facts, policy, is_sole=False).is_terminal
 
 
 def _wanted(row: RawRow, facts: Facts, status: Status, now: float, *, order: bool) -> dict[str, Any]:

@@ -164,18 +164,24 @@ def reset_time(context: Mapping[str, Any], now: float) -> float | None:
         now: epoch seconds, the base of relative hints.
     """
     absolute = context.get("reset_at") or context.get("resets_at") or context.get("retry_until")
-    if (told := _moment(absolute, now)) is not None:
+    if absolute and (told := _moment(absolute, now)) is not None:
         return told
-    fields = dict(_fields(context))
+    message = context.get("message")
+    if not context.keys() <= _WORDS:  # most callers pass no more than these
+        fields = dict(_fields(context))
+        if (told := _in_fields(fields, now)) is not None:
+            return told
+        message = fields.get("message")
+    return _in_message(message, now) if isinstance(message, str) else None
+
+
+def _in_fields(fields: Mapping[str, Any], now: float) -> float | None:
     for name, is_ms in _WAIT_FIELDS:
         if (wait := _wait(fields.get(name), is_ms=is_ms)) is not None:
             return now + wait
         if (told := _http_date(fields.get(name))) is not None:
             return told
-    if (told := _limits_end(fields, now)) is not None:
-        return told
-    message = fields.get("message")
-    return _in_message(message, now) if isinstance(message, str) else None
+    return _limits_end(fields, now)
 
 
 def sane(told: float | None, at: float) -> float | None:
@@ -203,6 +209,7 @@ _WAIT_FIELDS: Final = (
     ("retrydelay", False),
     ("retry-delay", False),
 )
+_WORDS: Final = frozenset({"reason", "message"})
 _NESTED: Final = ("headers", "body", "error", "metadata", "details")
 _LIMIT_RESET: Final = re.compile(
     r"(?:x-)?ratelimit-reset(?:-.+)?|anthropic-ratelimit-.+-reset|x-.+-reset-at",

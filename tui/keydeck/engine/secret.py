@@ -21,10 +21,11 @@ _MINIMUM_LENGTH: Final = 4
 class Secret:
     """One key or token. Printing, formatting and pickling never show it; `reveal` is the only door."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_fingerprint", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._fingerprint: str | None = None
 
     def reveal(self) -> str:
         """Return the value, for the one moment in which it is used or written."""
@@ -33,7 +34,9 @@ class Secret:
     @property
     def fingerprint(self) -> str:
         """One-way name of the value: ``sha256:`` and 16 hex digits (hermes-pool 1.5)."""
-        return fingerprint(self._value)
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(self._value)
+        return self._fingerprint
 
     def __bool__(self) -> bool:
         return bool(self._value)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
+    DEFAULT_LEASE_S,
     DEFAULT_STRATEGY,
     EMPTY_CONFIG,
     KNOWN_STRATEGIES,
@@ -22,24 +23,25 @@ from keydeck.engine.config import (
     read_config,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import Credential, Row, is_secret_key
+from keydeck.engine.credential import Credential, Row, VanishedRow, is_secret_key
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
 from keydeck.engine.file_store import FOLDER, FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings
-from keydeck.engine.known import groups, known_rows
+from keydeck.engine.known import groups, known_rows, used_last
+from keydeck.engine.ledger import Vanished
 from keydeck.engine.providers import canonical, names_of
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
-from keydeck.engine.strategies import certain_pick
-from keydeck.engine.trouble import Trouble, gravest_first
+from keydeck.engine.strategies import GO_ON, certain_pick
+from keydeck.engine.trouble import Trouble, gravest_first, policy_trouble
 
 if TYPE_CHECKING:
-    from keydeck.engine.cooldown_config import CooldownProblem
+    from keydeck.engine.explanation import Explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class PoolSnapshot:
     strategy: str = DEFAULT_STRATEGY
     """As written in config.yaml; `knows_strategy` tells whether anybody follows it."""
     rows: tuple[Row, ...] = ()
+    used_last: str | None = None
+    """The row that was used last by anybody, where the strategy goes on from it."""
 
     @property
     def knows_strategy(self) -> bool:
@@ -87,9 +91,34 @@ class PoolSnapshot:
         return pool_state(self.provider, self.rows, now)
 
     def next_pick(self, state: PoolState) -> str | None:
-        """Return the id of the row that the next request surely gets, or None."""
-        pick = certain_pick(self.followed_strategy, state)
+        """Return the id of the row that the next request of whoever starts now surely gets, or None."""
+        pick = certain_pick(self.followed_strategy, state, last=self.used_last, uses=self.uses)
         return pick.id if pick else None
+
+    def explain(
+        self,
+        state: PoolState,
+        now: float,
+        *,
+        session: str | None = None,
+        model: str | None = None,
+        lease: bool = False,
+        at_most: int | None = None,
+    ) -> Explanation:
+        """Return what the next request of whoever starts now would get, and why.
+
+        Args:
+            state: the rows at that moment.
+            now: the moment, in epoch seconds.
+            session: what the request belongs to.
+            model: the model that it asks for.
+            lease: whether it takes the row for work in flight.
+            at_most: how many leases a row may have.
+        """
+        from keydeck.engine.explain import Asked, explain
+
+        asked = Asked(self.followed_strategy, session, model, self.used_last, None, lease, at_most)
+        return explain(state, asked, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +139,9 @@ class HomeSnapshot:
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
     policy: Policy = DEFAULT_POLICY
     """How long failures bench."""
-    policy_problems: tuple[CooldownProblem, ...] = ()
-    """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
+    lease_ttl_s: float = DEFAULT_LEASE_S
+    leases_at_most: int | None = None
+    """How many leases a row may have at once; None: any number."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
     scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
@@ -121,6 +151,7 @@ class HomeSnapshot:
         return next((pool for pool in self.pools if pool.provider == provider), None)
 
 
+HERMES_KEEPS_DEAD_S: Final = 86400.0
 NO_POOLS: Final[Mapping[str, tuple[Row, ...]]] = MappingProxyType({})
 
 
@@ -187,12 +218,11 @@ class HomeReader:
         )
         offers = discover(scene)
         lists = _overlaid(scene, _with_inherited(stored, root), offers)
+        vanished = self._vanished(lists)
         pools = tuple(
-            PoolSnapshot(
-                provider, _strategy(config, provider, rows), self._known(provider, rows, config.cooldown)
-            )
-            for provider, rows in lists.items()
-            if rows
+            self._pool(provider, config, rows, tuple(vanished.get(provider, ())))
+            for provider, rows in {**dict.fromkeys(vanished, ()), **lists}.items()
+            if rows or provider in vanished
         )
         scrubber = Scrubber(_Secrets(pools, {**root.logins, **stored.logins}))
         if not scrubber.knows_what(self.scrubber):  # most changes leave all secrets as they are
@@ -207,7 +237,8 @@ class HomeReader:
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
             policy=config.cooldown,
-            policy_problems=config.cooldown_problems,
+            lease_ttl_s=config.lease_ttl_s,
+            leases_at_most=config.leases_at_most,
             fallback=_chain(config),
             scrubber=self.scrubber,
         )
@@ -215,7 +246,8 @@ class HomeReader:
 
     def store_troubles(self) -> tuple[Trouble, ...]:
         """Return what is wrong with the stores now, the gravest first."""
-        return gravest_first(*(trouble for store in self.stores for trouble in store.troubles()))
+        problems = policy_trouble(self._good_config.cooldown_problems)
+        return gravest_first(problems, *(trouble for store in self.stores for trouble in store.troubles()))
 
     def watched_files(self) -> tuple[Path, ...]:
         """Return the files whose change makes a new snapshot worth while."""
@@ -270,8 +302,24 @@ class HomeReader:
             return self._good_config, error
         return self._good_config, None
 
-    def _known(self, provider: str, rows: tuple[Row, ...], policy: Policy) -> tuple[Row, ...]:
-        return known_rows(provider, rows, self.store_of(rows).facts, policy)
+    def _pool(
+        self, provider: str, config: Config, rows: tuple[Row, ...], vanished: tuple[Row, ...]
+    ) -> PoolSnapshot:
+        strategy, facts_of = _strategy(config, provider, rows), self.store_of(rows).facts
+        known = known_rows(provider, rows, facts_of, config.cooldown)
+        last = used_last(known, facts_of) if strategy in GO_ON else None
+        return PoolSnapshot(provider, strategy, (*known, *vanished), last)
+
+    def _vanished(self, lists: Mapping[str, tuple[Row, ...]]) -> dict[str, list[VanishedRow]]:
+        """Return what the operator still has to be told of, by provider."""
+        found: dict[str, list[VanishedRow]] = {}
+        for store in self.stores:
+            for row_id, gone in store.vanished().items():
+                rows = lists.get(gone.provider, ())
+                if self.store_of(rows) is store and all(row.id != row_id for row in rows):
+                    row = _vanished_row(row_id, gone, inherited=store is self._root)
+                    found.setdefault(gone.provider, []).append(row)
+        return found
 
     @property
     def stores(self) -> tuple[Store, ...]:
@@ -287,6 +335,22 @@ class HomeReader:
         self.store.close()
         if self._root:
             self._root.close()
+
+
+def _vanished_row(row_id: str, gone: Vanished, *, inherited: bool) -> VanishedRow:
+    since, why = gone.status.at, "removed by another program"
+    # hermes drops a dead key that was typed in when it has been dead for a day (hermes-pool 5.4).
+    if since is not None and gone.at - since > HERMES_KEEPS_DEAD_S:
+        why = "removed by hermes after 24 h"
+    return VanishedRow(
+        id=row_id,
+        provider=gone.provider,
+        label=gone.label,
+        reason=f"{why}, log in again",
+        inherited=inherited,
+        status=gone.status,
+        vanished_at=gone.at,
+    )
 
 
 def _overlaid(

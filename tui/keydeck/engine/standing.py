@@ -16,10 +16,10 @@ from keydeck.engine.books import Books
 from keydeck.engine.checkpoint import SECTION, read_checkpoint
 from keydeck.engine.clock import Clock
 from keydeck.engine.clock_watch import ClockWatch
-from keydeck.engine.events import Adopted, Event, Outside, Seen, Signature
+from keydeck.engine.events import START, Adopted, Event, Outside, Position, Seen, Signature
 from keydeck.engine.files import Disk
 from keydeck.engine.journal import Journal
-from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, met, overruled
+from keydeck.engine.ledger import FRESH, READER, Facts, Ledger, Vanished, met, miss, overruled
 from keydeck.engine.left import read_left
 from keydeck.engine.memory import Memory
 from keydeck.engine.raw_rows import raw_rows, seen_of
@@ -57,6 +57,7 @@ class Standing:
         # What strangers did in the file that was parsed last and nobody has told in the journal yet.
         self._met: Mapping[str, Seen] = {}
         self._met_afresh = False
+        self._met_at: Position = START
         self._outside: dict[str, list[Outside]] = {}
         self._foreign: str | None = None
         self.is_old_copy = False
@@ -139,6 +140,8 @@ class Standing:
     def judge(self, document: Mapping[str, Any] | None, filed: Ledger | None) -> None:
         """Remember what strangers did in this file, until somebody tells it; mend secrets in the document."""
         self._met, self._met_afresh, self._outside = {}, False, {}
+        segment, offset = self.books.ledger.position
+        self._met_at = (segment, offset - 1)  # who is granted a row from now on knows of it
         self.is_old_copy, self._old_secrets = False, ()
         if document is None:
             return
@@ -169,6 +172,13 @@ class Standing:
         """Return what other programs did in the file as it was read, as far as no journal tells it."""
         return tuple(event for events in self._outside.values() for event in events)
 
+    def vanished(self) -> dict[str, Vanished]:
+        """Return the rows that needed a login when another program removed them, by id."""
+        found = {} if self._met_afresh else dict(self.books.ledger.vanished)
+        for event in self.untold():
+            miss(found, event, self._clock())
+        return found
+
     def hidden(self) -> frozenset[str]:
         """Return the ids of rows that are in the file and were removed."""
         back = {
@@ -183,11 +193,11 @@ class Standing:
         facts, waiting = self.books.facts(row_id), self.books.pending(row_id)
         ledger = self.books.ledger
         if (facts or waiting) and row_id in self._met:
-            facts = met(facts or FRESH, self._met[row_id], ledger.position)
+            facts = met(facts or FRESH, self._met[row_id], self._met_at)
         for event in self._outside.get(row_id, ()):
             if event.what == "restored" and row_id in ledger.tombs:
                 facts = ledger.tombs[row_id].facts
-            facts = overruled(facts or FRESH, event, self._clock(), ledger.position)
+            facts = overruled(facts or FRESH, event, self._clock(), self._met_at)
         return (facts or FRESH)._replace(used=(facts or FRESH).used + waiting) if waiting else facts
 
     def troubles(self) -> tuple[Trouble, ...]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from keydeck.engine.claims import PROBE_S, in_flight
 from keydeck.engine.cooldown import (
     CLEAR,
     FREE,
@@ -20,7 +21,7 @@ from keydeck.engine.cooldown import (
     standing,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row
+from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row, VanishedRow
 from keydeck.engine.events import START, Status
 from keydeck.engine.tokens import token_expires_at
 
@@ -48,16 +49,18 @@ class Health:
     kind: HealthKind
     since: float | None = None
     until: float | None = None
-    """When the bench ends, or the pause; None where time alone brings nothing back."""
+    """When the bench ends, the pause, or the probing; None where time alone brings nothing back."""
     why: str | None = None
     """What keeps the row out, in the operator's words, where a code alone does not say it."""
+    is_tried: bool = False
+    """Whether a request is under way that tries the row; another one has to wait for its answer."""
     standing: Standing = CLEAR
     """The failure that decides, set while cooling and where a login is needed because of one."""
 
     @property
     def is_usable(self) -> bool:
         """Whether a request may go to this row now."""
-        return self.kind in (HealthKind.READY, HealthKind.PROBING)
+        return self.kind is HealthKind.READY or (self.kind is HealthKind.PROBING and not self.is_tried)
 
     @property
     def evidence(self) -> Evidence | None:
@@ -106,6 +109,10 @@ class RowState:
         """The row's id."""
         return self.row.id
 
+    def in_flight(self, now: float) -> int:
+        """Return how many leases of this row count at `now` (epoch seconds)."""
+        return 0 if isinstance(self.row, BadRow) else in_flight(self.row.leases, now)
+
     def limits(self, now: float) -> dict[str, Standing]:
         """Return the models with which no request may go to this row now, usable as it is for others."""
         if isinstance(self.row, BadRow) or not self.row.limits:
@@ -143,6 +150,8 @@ class PoolState:
 
 def row_state(row: Row, now: float) -> RowState:
     """Return the state of one row at `now` (epoch seconds)."""
+    if isinstance(row, VanishedRow):
+        return RowState(row, Health(HealthKind.NEEDS_LOGIN, since=row.status.at, why=row.reason))
     if isinstance(row, BadRow):
         return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
     ends = token_expires_at(row)
@@ -152,6 +161,8 @@ def row_state(row: Row, now: float) -> RowState:
 def free_at(state: RowState) -> float | None:
     """Return when the clock alone lets a row that is out work again; None for never, or where it is not out."""
     end, row = state.health.until, state.row
+    if state.health.is_usable:
+        return None
     if end is None or state.health.kind is not HealthKind.PAUSED:
         return end
     after = row_state(row, end).health  # what the pause hides may last longer
@@ -223,7 +234,18 @@ def _health(row: Credential, now: float, token_ends: float | None) -> Health:
         return Health(HealthKind.COOLING, since=_since(row, held), until=held.until, standing=held)
     if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
-    return READY
+    return _probing(row, held, now) or READY
+
+
+def _probing(row: Credential, held: Standing, now: float) -> Health | None:
+    """Return the state of a row whose cooldown has just ended, until silence counts as a success."""
+    if held.until is None:
+        return None
+    tried = row.probe if row.probe and row.probe.is_live(now) else None
+    end = max(held.until, tried.at if tried else held.until) + PROBE_S
+    if now >= end:
+        return None
+    return Health(HealthKind.PROBING, since=held.until, until=end, is_tried=tried is not None, standing=held)
 
 
 def _since(row: Credential, held: Standing) -> float | None:

@@ -22,7 +22,7 @@ from keydeck.engine.credential import Credential, Row
 from keydeck.engine.events import Event, Outside, Position, Record
 from keydeck.engine.follower import Follower
 from keydeck.engine.home import Home
-from keydeck.engine.ledger import Facts
+from keydeck.engine.ledger import Facts, Vanished
 from keydeck.engine.totals import Totals
 from keydeck.engine.trouble import Trouble
 
@@ -130,6 +130,15 @@ class Store(Protocol):
     def facts(self, row_id: str) -> Facts | None:
         """Return what is known of a row: counts, bench, the operator's label and place. None: as the row says."""
 
+    def untold_uses(self, row_id: str) -> int:
+        """Return how many uses of a row this process counted and has not told; `facts` has them already."""
+
+    def others_at_work(self) -> int:
+        """Return how many other processes told something within the last second."""
+
+    def vanished(self) -> Mapping[str, Vanished]:
+        """Return the rows that needed a login when another program removed them, by id, until they are dismissed."""
+
     def position(self) -> Position:
         """Return up to where events are known: what a grant is dated by."""
 
@@ -138,6 +147,9 @@ class Store(Protocol):
 
     def append(self, event: Event) -> None:
         """Tell an event at once."""
+
+    def claim(self, event: Event) -> bool:
+        """Tell a claim at once; False if it cannot be told now, and rules in this process alone."""
 
     def history(self, start: Position | None = None) -> Iterator[tuple[Position, Record]]:
         """Yield what happened, from a position or the beginning of what is kept."""

@@ -52,12 +52,16 @@ def outside_events(
     judge = _Judge(ledger, filed, left, numbered, memory, is_old_copy=filed.gen < proj, now=now)
     events: list[Event] = [event for row in rows.values() for event in judge.of(row)]
     gone = filed.rows.keys() - rows.keys() - ledger.tombs.keys()
-    events += [
-        Outside(id=name, provider="", label=filed.rows[name].label or name, what="removed")
-        for name in sorted(gone)
-        if name in ledger.rows
-    ]
+    events += [_removed(name, filed.rows[name], left) for name in sorted(gone) if name in ledger.rows]
     return events
+
+
+def _removed(row_id: str, before: Facts, left: Left) -> Outside:
+    """Tell of a row that is gone; of one that needed a login, so that it is not forgotten (FS-55)."""
+    label, provider = before.label or row_id, left.dead.get(row_id, "")
+    status = left.status.get(row_id)
+    seen = Seen(before.used, before.label, None, status) if provider and status else None
+    return Outside(id=row_id, provider=provider, label=label, what="removed", seen=seen)
 
 
 def old_secrets(document: Mapping[str, Any], left: Left) -> tuple[str, ...]:
@@ -188,10 +192,11 @@ class _Judge:
 
     def _freed(self, row: RawRow, before: Facts, current: bool) -> Iterator[Outside | str]:
         """Judge a paused row that is free in the file. A reset of hermes ends the bench under the pause, no more."""
-        if before.paused is not None and before.paused > self.now:
-            yield "pause"
+        if before.paused is None or before.paused <= self.now:
+            return
+        yield "pause"
         if current and before.benches.strikes:
-            yield self._ended(row, status_of(standing(before.benches)))
+            yield _outside(row, "cleared", past=before.told_at)
 
     def _ended(self, row: RawRow, bench: Status) -> Outside:
         end = end_of(bench)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import dropwhile, islice
 from typing import Final
 
 from keydeck.engine.credential import Credential
@@ -40,6 +41,24 @@ def same_again(ready: Ready, last: int | None) -> int:
     return last if last is not None and ready.is_usable(last) else ready.usable[0]
 
 
+def row_of_session(ready: Ready, session: str) -> int:
+    """Return the usable row that a session gets in every process, and that few sessions leave when rows change.
+
+    Of all rows the one whose hash together with the session is the highest: a row that goes moves its own
+    sessions only, and one that comes takes a fair share of all.
+    """
+    from hashlib import blake2b
+
+    spoken = blake2b(session.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+    def height(place: int) -> bytes:
+        return blake2b(
+            ready.rows[place].id.encode("utf-8", "surrogatepass"), key=spoken, digest_size=8
+        ).digest()
+
+    return max(ready.usable, key=height)
+
+
 PICKERS: Final[dict[str, Picker]] = {
     "fill_first": first,
     "random": any_of,
@@ -58,14 +77,36 @@ def picker(strategy: str) -> Picker:
     return PICKERS.get(strategy, first)
 
 
-def certain_pick(strategy: str, state: PoolState) -> RowState | None:
-    """Return the row that the agent's next request will surely get, or None where chance decides."""
+def certain_pick(
+    strategy: str,
+    state: PoolState,
+    *,
+    last: str | None = None,
+    uses: Callable[[], Mapping[str, int]] | None = None,
+) -> RowState | None:
+    """Return the row that the agent's next request will surely get; None where chance or the session decides.
+
+    Args:
+        strategy: the one that is followed.
+        state: the pool's rows.
+        last: the row that was used last by anybody.
+        uses: returns row id → requests sent with its secret; asked only where they count.
+    """
     usable = state.usable
-    if not usable or (strategy == "random" and len(usable) > 1):
+    if not usable or (strategy in ("random", "sticky") and len(usable) > 1):
         return None
     if strategy == "least_used":
-        return min(usable, key=_uses)
+        counts = uses() if uses else {}
+        return min(usable, key=lambda found: counts.get(found.id, _uses(found)))
+    if strategy == "round_robin":
+        return _next_of(state, last) or usable[0]
     return usable[0]
+
+
+def _next_of(state: PoolState, last: str | None) -> RowState | None:
+    """Return the first usable row behind another one."""
+    behind = dropwhile(lambda found: found.id != last, state.rows)
+    return next((found for found in islice(behind, 1, None) if found.health.is_usable), None)
 
 
 def next_picks(strategy: str, state: PoolState, count: int) -> tuple[RowState, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _JWT_DOTS: Final = 2
 _INFERENCE_SCOPE: Final = "inference:invoke"
+_ACCOUNT_CLAIMS: Final = ("chatgpt_account_id", "account_id", "organization_id", "org_id", "team_id")
 _IDENTITY_CLAIMS: Final = ("email", "preferred_username", "upn")
 
 
@@ -47,6 +48,22 @@ def identity(secret: Secret | None) -> str | None:
     payload = claims(secret)
     names = (payload.get(claim) for claim in _IDENTITY_CLAIMS)
     return next((name.strip() for name in names if isinstance(name, str) and name.strip()), None)
+
+
+def account_of(row: Credential) -> tuple[str, str] | None:
+    """Return whose login a row holds, as account and subject of its token; None where it does not name both.
+
+    The account alone is not enough: members of one workspace share it, and each has limits of his own (FS-27).
+    """
+    if row.auth_type != "oauth":
+        return None
+    payload = claims(row.access_token)
+    inner = payload.get("https://api.openai.com/auth")
+    places = (payload, inner if isinstance(inner, dict) else {})
+    accounts = (place.get(claim) for place in places for claim in _ACCOUNT_CLAIMS)
+    account = next((text for text in accounts if isinstance(text, str) and text), None)
+    subject = payload.get("sub")
+    return (account, subject) if account and isinstance(subject, str) and subject else None
 
 
 def token_expires_at(row: Credential) -> float | None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from keydeck.engine.cooldown_config import CooldownProblem
 
 
 class TroubleKind(StrEnum):
@@ -27,6 +31,8 @@ class TroubleKind(StrEnum):
     """A stale program wrote an older secret back, and nobody here knows the newer one."""
     OLD_COPY = "old_copy"
     """auth.json was restored from a copy."""
+    POLICY = "policy"
+    """An entry of ``credential_pool.cooldown`` in config.yaml does not hold."""
     CLOCK_SET_BACK = "clock_set_back"
     """The clock was set back a little while ago."""
     GAP = "gap"
@@ -91,6 +97,15 @@ def old_secret(labels: tuple[str, ...]) -> Trouble:
     named = f"{labels[0]} and {len(labels) - 1} more" if len(labels) > 1 else labels[0]
     text = f"another program put an older key back into {named}: enter the newer one, or log in again"
     return Trouble(TroubleKind.OLD_SECRET, text)
+
+
+def policy_trouble(problems: Sequence[CooldownProblem]) -> Trouble | None:
+    """Return the trouble of a policy with entries that do not hold; the first is named, with what would be right."""
+    if not problems:
+        return None
+    line, text = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Trouble(TroubleKind.POLICY, f"config.yaml line {line}: {text}{more}; the other cooldowns hold")
 
 
 def clock_set_back(seconds: float) -> Trouble:

@@ -335,10 +335,12 @@ def _left(work: _Work, ledger: Ledger, now: float) -> Left:
     before, at = work.left, work.left.ordered_at if work.spared else now
     old = {event.id for event in work.events if isinstance(event, Outside) and event.what == "old secret"}
     order, keys = dict[str, float](), dict[str, str | list[Any]]()
-    status = dict[str, Status]()
+    status, dead = dict[str, Status](), dict[str, str]()
     for row in raw_rows(work.document):
         if row.raw.get("last_status") in _OUT and row.id in ledger.rows:
             status[row.id] = seen_of(row.raw).status
+            if status[row.id].status == "dead":
+                dead[row.id] = row.provider
         if (mark := mark_of(row.raw)) is not None:
             keys[row.id] = _keys(before.keys_of(row.id), mark, is_old=row.id in old).form()
         facts = ledger.rows.get(row.id)
@@ -346,7 +348,7 @@ def _left(work: _Work, ledger: Ledger, now: float) -> Left:
             there = seen_of(row.raw)
             if there.priority is not None and is_out_of_place(row, there, facts):
                 order[row.id] = there.priority
-    return Left(order, at, keys, status)
+    return Left(order, at, keys, status, dead)
 
 
 def _keys(before: Keys | None, mark: str, *, is_old: bool) -> Keys:

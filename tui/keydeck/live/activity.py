@@ -15,7 +15,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import Health, HealthKind, bench_end, row_state
 from keydeck.engine.tokens import token_expires_at
@@ -44,12 +44,15 @@ class ChangeKind(StrEnum):
     """Its row cannot be read any more."""
     READY = "ready"
     STRATEGY = "strategy"
+    REFUSED = "refused"
+    """A request failed, and the key goes on: with all, or with other models than the `detail`. Of a whole pool: it
+    was sent with a key that is not there."""
+    COOLDOWN = "cooldown"
+    """How long a kind of failure benches is another: the `detail` says which; without a provider, in all pools."""
     RESET = "reset"
     RESET_UNDONE = "reset_undone"
     RESUMED = "resumed"
     MOVED = "moved"
-    COOLDOWN = "cooldown"
-    """How long a kind of failure benches is another: the `detail` says which; without a provider, in all pools."""
     ADOPTED = "adopted"
     """Met for the first time, a pool's rows together; or one that was only offered, and is stored by now."""
     HEALED = "healed"
@@ -78,6 +81,7 @@ class Return(StrEnum):
     PROVEN = "a request went through"
     UNDONE = "its removal is undone"
     AFRESH = "rows of another home"
+    PAUSE_OVER = "pause over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +168,11 @@ def _strategy_changed(pool: PoolSnapshot, now: float) -> Change:
 
 def _pairs(old: PoolSnapshot | None, new: PoolSnapshot | None) -> Iterator[tuple[Row | None, Row | None]]:
     """Yield every row before and after; None where it was not, or is not any more."""
-    were = {row.id: row for row in old.rows} if old else {}
-    are = {row.id: row for row in new.rows} if new else {}
+    # Of one that vanished a reminder is left: for what happened it is not there.
+    were, are = (
+        {row.id: row for row in pool.rows if not isinstance(row, VanishedRow)} if pool else {}
+        for pool in (old, new)
+    )
     gone = {identity: row for identity, row in were.items() if identity not in are}
     offers = _offers(gone.values())
     for identity, row in are.items():
@@ -210,7 +217,9 @@ def _row_changes(old: Row, new: Row, gap: _Gap) -> Iterator[Change]:
             yield _change(new, ChangeKind.RENAMED, gap.now, detail=old.label)
         if not came_back and _has_new_secret(old, new):
             yield _change(new, ChangeKind.SECRET_CHANGED, gap.now, detail=_new_secret(new))
-    if came_back:
+    if was.kind is HealthKind.PAUSED and turned.kind is not HealthKind.PAUSED:
+        yield _change(new, ChangeKind.RESUMED, gap.now)  # what was wrong before is no news
+    elif came_back:
         yield _change(new, ChangeKind.READY, gap.now, detail=_how_back(old, new, was))
     elif turned.is_usable:
         yield from _bench_unseen(old, new, gap)
@@ -286,6 +295,8 @@ def elapsed(snapshot: HomeSnapshot, since: float, now: float) -> tuple[Change, .
 
 
 def _clock_did(row: Credential, since: float, now: float) -> Change | None:
+    if row.paused is not None and since < row.paused <= now:
+        return _change(row, ChangeKind.RESUMED, row.paused, detail=Return.PAUSE_OVER)
     if row.last_status == "exhausted":
         end = bench_end(row)
         if end is not None and since < end <= now and row_state(row, now).health.is_usable:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -51,6 +52,7 @@ class Memory:
         self._tells_past = True
         self._policy = DEFAULT_POLICY
         self._ends: list[tuple[float, str, Position]] = []
+        self._pauses: list[tuple[float, str]] = []
 
     # --- learning --------------------------------------------------------------------------------------
 
@@ -107,13 +109,24 @@ class Memory:
         ids = ids_of(event)
         if provider := getattr(event, "provider", ""):
             self._providers.update(dict.fromkeys(ids, provider))
+        before = {row_id: self.facts(row_id).paused for row_id in ids}
+        known = {row_id: self._end(row_id) for row_id in ids}
         self.ledger.enact(event, at, place)
+        for row_id, was in before.items():
+            until = self.facts(row_id).paused
+            if until is not None and until != was:
+                heapq.heappush(self._pauses, (until, row_id))
         if isinstance(event, Moved):
             self._places.update(event.order)
         for row_id in ids:
-            held = self.standing(row_id)
-            if held.strike and held.until is not None:
-                heapq.heappush(self._ends, (held.until, row_id, held.strike.place))
+            end = self._end(row_id)
+            if end is not None and end != known[row_id]:
+                heapq.heappush(self._ends, end)
+
+    def _end(self, row_id: str) -> tuple[float, str, Position] | None:
+        """Return when a row's bench is over by the clock, over or not, and which one it is."""
+        held = self.standing(row_id)
+        return (held.until, row_id, held.strike.place) if held.strike and held.until is not None else None
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -122,12 +135,12 @@ class Memory:
         tomb = self.ledger.tombs.get(row_id)
         return tomb.facts if tomb else self.ledger.rows.get(row_id, FRESH)
 
-    def standing(self, row_id: str, facts: Facts | None = None) -> Standing:
+    def standing(self, row_id: str, facts: Facts | None = None, model: str | None = None) -> Standing:
         """Return how a row stands by what was told of it, or by other facts of it, under the present policy."""
         benches = (facts or self.facts(row_id)).benches
         if not benches.strikes:
             return CLEAR
-        return standing(benches, self._policy, self.provider_of(row_id), row_id)
+        return standing(benches, self._policy, self.provider_of(row_id), row_id, model=model)
 
     def provider_of(self, row_id: str) -> str:
         """Return whose row it is; empty where nobody said."""
@@ -146,16 +159,24 @@ class Memory:
 
     @property
     def next_end(self) -> float:
-        """When the next bench is over by the clock, perhaps; infinity where none is running."""
-        return self._ends[0][0] if self._ends else math.inf
+        """When the next bench or pause is over by the clock, perhaps; infinity where none is running."""
+        return min(heap[0][0] if heap else math.inf for heap in (self._ends, self._pauses))
 
     def ended(self, until: float) -> Iterator[tuple[float, str, Strike]]:
         """Yield the benches that the clock ended by then and nothing else had ended: when, whose, and why."""
         while self._ends and self._ends[0][0] <= until:
             end, row_id, place = heapq.heappop(self._ends)
-            held = self.standing(row_id)
-            if held.strike and held.strike.place == place and held.until == end:
+            held, paused = self.standing(row_id), self.facts(row_id).paused
+            is_paused = paused is not None and paused > end
+            if held.strike and not is_paused and held.strike.place == place and held.until == end:
                 yield end, row_id, held.strike
+
+    def pauses_ended(self, until: float) -> Iterator[tuple[float, str]]:
+        """Yield the pauses that the clock ended by then and nobody had: when, and of which row."""
+        while self._pauses and self._pauses[0][0] <= min(until, sys.float_info.max):
+            end, row_id = heapq.heappop(self._pauses)
+            if self.facts(row_id).paused == end:
+                yield end, row_id
 
 
 def ids_of(event: Event) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from enum import StrEnum
 from typing import Final
 
 from keydeck.engine.credential import Credential
+from keydeck.engine.forecast import awaits_renewal
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import HealthKind, PoolState, RowState, free_at
 
 TOKEN_WARNING_S: Final = 600.0
 """A token that nobody can renew is worth a line when it ends sooner than this."""
@@ -28,6 +29,8 @@ class ProblemKind(StrEnum):
     NOTHING_SERVES = "nothing_serves"
     STORE = "store"
     POOL_OUT = "pool_out"
+    ALL_PAUSED = "all_paused"
+    """No key of the pool is ready, and somebody wanted that."""
     TOGETHER = "together"
     BAD_POOL = "bad_pool"
     NEEDS_LOGIN = "needs_login"
@@ -115,6 +118,10 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
         yield Problem(rank=3, kind=ProblemKind.RENEWING, provider=state.provider, other=serves)
         return
     back_at, code = _back_at(state), _shared_code(state)
+    if state.count(HealthKind.PAUSED) == len(state.rows):
+        kind = ProblemKind.ALL_PAUSED
+        yield Problem(rank=2, kind=kind, provider=state.provider, until=back_at, other=serves)
+        return
     yield Problem(
         rank=2, kind=ProblemKind.POOL_OUT, provider=state.provider, until=back_at, code=code, other=serves
     )
@@ -124,7 +131,7 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
 
 
 def _back_at(state: PoolState) -> float | None:
-    ends = (row.health.until for row in state.rows)
+    ends = map(free_at, state.rows)
     return min((end for end in ends if end is not None and math.isfinite(end)), default=None)
 
 
@@ -159,7 +166,7 @@ def _of_row(
         return _minor(ProblemKind.TOKEN_ENDS, provider, row.id, until=state.token_expires_at)
     if elder is not None:
         return _minor(ProblemKind.DUPLICATE, provider, row.id, other=elder[0], other_row=elder[1])
-    if health.kind is HealthKind.NO_SECRET and not _renews(state):
+    if health.kind is HealthKind.NO_SECRET and not awaits_renewal(state):
         return _minor(ProblemKind.NO_SECRET, provider, row.id)
     if health.kind is HealthKind.BAD_ROW:
         return _minor(ProblemKind.BAD_ROW, provider, row.id)
@@ -187,14 +194,8 @@ def _token_ends(state: RowState, now: float, warning_s: float) -> bool:
     return not state.row.refresh_token and ends - now <= warning_s
 
 
-def _renews(state: RowState) -> bool:
-    """Tell whether all that is wrong with a login is a token that its refresh token renews."""
-    row = state.row
-    return state.health.kind is HealthKind.NO_SECRET and isinstance(row, Credential) and bool(row.live_secret)
-
-
 def _renews_any(state: PoolState) -> bool:
-    return any(_renews(row) for row in state.rows)
+    return any(awaits_renewal(row) for row in state.rows)
 
 
 def _elders(snapshot: HomeSnapshot) -> dict[tuple[str, str], tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from keydeck.engine.cooldown import CLEAR, Standing, status_of
+from keydeck.engine.cooldown import CLEAR, Standing, model_of, status_of
 from keydeck.engine.events import (
     Added,
     Adopted,
@@ -74,17 +74,22 @@ class Teller:
             yield from rule(told)
 
     def ended(self, until: float) -> Iterator[Change]:
-        """Yield the benches that the clock ended by then."""
-        for end, row_id, strike in self.memory.ended(until):
-            yield Change(
-                at=end,
-                provider=self.memory.provider_of(row_id),
-                row_id=row_id,
-                label=self.memory.label_of(row_id),
-                kind=ChangeKind.READY,
-                code=_code(strike.failure.code),
-                detail=Return.COOLDOWN_OVER,
+        """Yield the benches and pauses that the clock ended by then."""
+        found = [
+            self._by_clock(
+                end, row_id, ChangeKind.READY, detail=Return.COOLDOWN_OVER, code=_code(strike.failure.code)
             )
+            for end, row_id, strike in self.memory.ended(until)
+        ]
+        found += [
+            self._by_clock(end, row_id, ChangeKind.RESUMED, detail=Return.PAUSE_OVER)
+            for end, row_id in self.memory.pauses_ended(until)
+        ]
+        yield from sorted(found, key=lambda change: change.at)
+
+    def _by_clock(self, at: float, row_id: str, kind: ChangeKind, **more: Any) -> Change:
+        provider, label = self.memory.provider_of(row_id), self.memory.label_of(row_id)
+        return Change(at=at, provider=provider, row_id=row_id, label=label, kind=kind, **more)
 
     def _was_reset(self, told: _Told) -> Iterator[Change]:
         # Rows with the same secret are told one by one, each with the others.
@@ -155,6 +160,19 @@ class _Told:
         kind = ChangeKind.DEAD if held.is_terminal else ChangeKind.BENCHED
         return self.first(kind, **{**known, **more})
 
+    def refused(self) -> Change:
+        """Return a failure that keeps the row out of nothing, or out of one model."""
+        event: Failed = self.event
+        model = model_of(event.scope)
+        until = self.memory.standing(self.ids[0], model=model).until if model else None
+        return self.first(
+            ChangeKind.REFUSED,
+            code=_code(event.code),
+            message=event.message or event.reason,
+            detail=model,
+            until=_finite(until),
+        )
+
     def held(self) -> Standing:
         """Return how the row that it names stands."""
         return self.memory.standing(self.ids[0]) if self.ids else CLEAR
@@ -165,8 +183,9 @@ class _Told:
 
     def new_bench(self) -> Standing | None:
         """Return how it stands if another failure than before decides."""
-        held = self.held()
-        return held if held.strike and held.strike != self.held_before().strike else None
+        held, before = self.held(), self.held_before()
+        is_new = held.strike and (before.strike is None or held.strike.place != before.strike.place)
+        return held if is_new else None
 
     def renamed(self) -> Change:
         """Return how a row got another label; where that may not be repeated, only that it did."""
@@ -181,6 +200,14 @@ class _Told:
 def _failed(told: _Told) -> Iterator[Change]:
     if bench := told.new_bench():
         yield told.out(bench)
+    elif not told.ids:
+        event: Failed = told.event
+        words = event.message or event.reason
+        yield told.change(
+            ChangeKind.REFUSED, None, provider=event.provider, code=_code(event.code), message=words
+        )
+    elif told.memory.facts(told.ids[0]).benches is not told.before[told.ids[0]].benches:
+        yield told.refused()
 
 
 def _succeeded(told: _Told) -> Iterator[Change]:
@@ -266,7 +293,7 @@ def _outside(told: _Told) -> Iterator[Change]:
         yield told.change(ChangeKind.HEALED, row_id, detail=what.removeprefix("lost "))
     elif what in _OUTSIDE:
         yield told.change(_OUTSIDE[what], row_id, label=label)
-    elif what not in ("ended", "used"):  # the clock and the counts tell these
+    elif what not in ("ended", "used", "reminded"):  # the clock and the counts tell these
         yield told.change(ChangeKind.OUTSIDE, row_id, label=label, detail=what)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from keydeck.engine.events import Outside, Record, Used
+from keydeck.engine.events import Leased, Outside, Probed, Record, Released, Used
 from keydeck.engine.follower import LOOK_BACK_BYTES, Block, newest
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.engine.store import Store
@@ -25,6 +25,8 @@ MOST: Final = 2000
 RATES_S: Final = 3600.0
 """So far back requests are counted at least: what a line of the last hour needs."""
 _PRUNE_EVERY_S: Final = 600.0
+_OF_REQUESTS: Final = frozenset({Used, Leased, Released, Probed})
+"""What each request may leave: too much to be told one by one, and keys show it as long as it matters."""
 
 
 class Timeline:
@@ -134,7 +136,7 @@ class Timeline:
         for placed in reversed(block.records):
             _, record = placed
             is_new = counted.is_new(record)
-            if type(record.event) is not Used:
+            if type(record.event) not in _OF_REQUESTS:
                 others.append(placed)
             elif is_new:
                 self._count(record)
@@ -160,7 +162,7 @@ class Timeline:
                 self._count(record)
                 if self._requests and record.at >= self._requests.due_at:
                     yield from self._requests.over(record.at)
-                if type(record.event) is not Used:
+                if type(record.event) not in _OF_REQUESTS:
                     yield from self._teller.tell(place, record)
 
     def _count(self, record: Record) -> None:

@@ -219,13 +219,22 @@ def _times(change: Change, glyphs: Glyphs) -> str:
     return f" {'x' if glyphs.ellipsis.isascii() else '×'}{grouped(change.count)}"
 
 
-_HAS_END: Final = (ChangeKind.BENCHED, ChangeKind.RESET_UNDONE, ChangeKind.PAUSED)
+_HAS_END: Final = (ChangeKind.BENCHED, ChangeKind.REFUSED, ChangeKind.RESET_UNDONE, ChangeKind.PAUSED)
 _COUNTS: Final = (ChangeKind.REQUESTS, ChangeKind.ADOPTED)
 _OUTSIDE: Final = "changed outside"
 
 
 def _benched(change: Change, _now: float, context: Context) -> str:
     return _why(change, HealthKind.COOLING, context) or "benched"
+
+
+def _refused(change: Change, _now: float, context: Context) -> str:
+    why = _why(replace(change, detail=None), HealthKind.COOLING, context) or "refused"
+    if change.row_id is None:
+        return f"a key that is not here: {why}"
+    if not change.detail:
+        return f"not benched: {why}"
+    return f"out for {'one model' if context.masked else _detail(change, context)}: {why}"
 
 
 def _dead(change: Change, _now: float, context: Context) -> str:
@@ -312,6 +321,10 @@ def _by_whom(said: str, change: Change) -> str:
     return f"{_OUTSIDE}: {said}" if change.is_outside else said
 
 
+def _resumed(change: Change, _now: float, context: Context) -> str:
+    return _detail(change, context) or change.kind.value
+
+
 def _plain(change: Change, _now: float, _context: Context) -> str:
     return change.kind.value
 
@@ -322,6 +335,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.RENAMED: _renamed,
     ChangeKind.SECRET_CHANGED: _came_back,
     ChangeKind.BENCHED: _benched,
+    ChangeKind.REFUSED: _refused,
     ChangeKind.DEAD: _dead,
     ChangeKind.PAUSED: _plain,
     ChangeKind.LOST_SECRET: _lost_secret,
@@ -331,7 +345,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.COOLDOWN: _cooldown,
     ChangeKind.RESET: _plain,
     ChangeKind.RESET_UNDONE: _reset_undone,
-    ChangeKind.RESUMED: _plain,
+    ChangeKind.RESUMED: _resumed,
     ChangeKind.MOVED: _moved,
     ChangeKind.ADOPTED: _adopted,
     ChangeKind.HEALED: _healed,

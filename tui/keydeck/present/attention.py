@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keydeck.engine.credential import Row
+from keydeck.engine.credential import Row, VanishedRow
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.engine.state import row_state
 from keydeck.live.problems import Problem, ProblemKind
@@ -147,6 +147,13 @@ def _pool_out(problem: Problem, view: _View) -> tuple[str, ...]:
     return (full + serves, full + steps_in, short + steps_in, back[0] if back else "no key ready")
 
 
+def _all_paused(problem: Problem, view: _View) -> tuple[str, ...]:
+    wait = view.wait(problem.until)
+    serves, steps_in = _serves(problem, view)
+    said = f"paused, back in {wait}" if wait else "every key is paused: space resumes"
+    return (said + serves, said + steps_in, said, "paused")
+
+
 def _renewing(problem: Problem, view: _View) -> tuple[str, ...]:
     serves, steps_in = _serves(problem, view)
     said = "token ended, hermes renews it"
@@ -165,7 +172,10 @@ def _together(_problem: Problem, _view: _View) -> tuple[str, ...]:
     return ("together: look at the provider, not the keys", "together: look at the provider")
 
 
-def _needs_login(_problem: Problem, _view: _View) -> tuple[str, ...]:
+def _needs_login(problem: Problem, view: _View) -> tuple[str, ...]:
+    found = view.places.get((problem.provider, problem.row_id or ""))
+    if found and isinstance(found[1], VanishedRow):
+        return (view.why(problem.provider, problem.row_id), "removed, log in again", "log in again")
     return ("log in again",)
 
 
@@ -199,6 +209,7 @@ _SAYS: Final[Mapping[ProblemKind, Callable[[Problem, _View], tuple[str, ...]]]] 
     ProblemKind.CONFIG: _config,
     ProblemKind.BAD_POOL: _bad_pool,
     ProblemKind.POOL_OUT: _pool_out,
+    ProblemKind.ALL_PAUSED: _all_paused,
     ProblemKind.TOGETHER: _together,
     ProblemKind.NEEDS_LOGIN: _needs_login,
     ProblemKind.RENEWING: _renewing,

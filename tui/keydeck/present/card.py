@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from keydeck.engine.credential import Credential, Row
+from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import Health, HealthKind, PoolState, RowState
+from keydeck.present.evidence import flight_text, scope_text, streak_text, whose_word
 from keydeck.present.frame import framed
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.panes import since_text
-from keydeck.present.rows import Context, KeyRow, label_text, row_glyph, row_role, said_text, why_text
+from keydeck.present.rows import (
+    Context,
+    KeyRow,
+    label_text,
+    pause_text,
+    row_glyph,
+    row_role,
+    said_text,
+    why_text,
+)
 from keydeck.present.spans import Line, Role, Span, fit_line
 from keydeck.present.text import clock_time, duration
 
@@ -54,7 +65,7 @@ def card_line(
 
 def _brief(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float) -> str:
     health = found.health
-    if health.is_usable:
+    if health.is_usable or health.kind is HealthKind.PROBING:
         return _situation(pool, state, found, row, now)
     said = "cooling" if health.kind is HealthKind.COOLING else row.word
     if health.until is not None:
@@ -98,16 +109,36 @@ def _situation(pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRo
     health = found.health
     if health.kind is HealthKind.COOLING and health.until is not None:
         ends = f"{clock_time(health.until, now)}, {duration(health.until - now)} left"
-        return f"cooling until {ends}; since {since_text(health.since, now)}"
-    if health.is_usable:
-        following = pool.next_pick(state)
-        if following == row.id:
-            return "ready; the next request goes here"
-        if following is None:
-            return f"ready; the next request goes to any of {len(state.usable)}"
-        return "ready; waits for its turn"
+        known = (streak_text(health.streak), whose_word(health), scope_text(health.scope))
+        since = f"since {since_text(health.since, now)}"
+        parts = (f"cooling until {ends}", *known, flight_text(row.in_flight), since)
+        return "; ".join(part for part in parts if part)
+    if health.is_usable or health.kind is HealthKind.PROBING:
+        return "; ".join((_turn(pool, state, row, health, now), *_besides(row, now)))
     since = f", since {since_text(health.since, now)}" if health.since is not None else ""
-    return f"{row.word}{since}"
+    word = pause_text(health.until, now) if health.kind is HealthKind.PAUSED else row.word
+    return f"{word}{since}"
+
+
+def _turn(pool: PoolSnapshot, state: PoolState, row: KeyRow, health: Health, now: float) -> str:
+    """Return when a ready key serves."""
+    if health.kind is HealthKind.PROBING:
+        until = f" until {clock_time(health.until, now)}" if health.until is not None else ""
+        tried = "a request tries it" if health.is_tried else "the next request tries it"
+        return f"probing: {tried}; one at a time{until}, or until one goes through"
+    following = pool.next_pick(state)
+    if following == row.id:
+        return "ready; the next request goes here"
+    if following is None:
+        return f"ready; the next request goes to any of {len(state.usable)}"
+    return "ready; waits for its turn"
+
+
+def _besides(row: KeyRow, now: float) -> Iterator[str]:
+    if row.in_flight:
+        yield flight_text(row.in_flight)
+    for limit in row.limits:
+        yield f"not for {limit.model}" + (f" until {clock_time(limit.until, now)}" if limit.until else "")
 
 
 def _facts(row: KeyRow, now: float) -> str:
@@ -129,11 +160,15 @@ def advice(pool: PoolSnapshot, found: RowState, context: Context) -> str:
         return "act on it with --profile default" if not found.health.is_usable else ""
     if kind is HealthKind.COOLING:
         return _before_a_reset(row)
+    if isinstance(row, VanishedRow):
+        return "log in again or press a for a new key; d takes this line away"
     if kind is HealthKind.NEEDS_LOGIN:
         if isinstance(row, Credential) and row.auth_type == "api_key":
             return "press a for a new key, then d on this one; waiting does not help"
         name = label_text(pool.provider, context.scrubber)
         return f"log in again: hermes auth add {name}; waiting does not help"
+    if kind is HealthKind.PAUSED:
+        return "space lets it work again"
     if kind is HealthKind.BAD_ROW:
         return "mend this row in auth.json by hand; the others are not affected"
     if kind is HealthKind.NO_SECRET:

@@ -17,6 +17,7 @@ _CELLS: Final = 54
 _NAME_CELLS: Final = 24
 _LABEL_CELLS: Final = 40
 _ID_CELLS: Final = 12
+_MOST_NAMED: Final = 4
 
 
 def removal_lines(pool: PoolSnapshot, state: PoolState, row_id: str, context: Context) -> tuple[Line, ...]:
@@ -53,6 +54,28 @@ def removals_lines(
         stays += _what_stays(state, ids, f"{name}: ")
     head = (Span(f"{count} keys", Role.STRONG),)
     return (head, *lines, (), *stays, (Span("u brings them back for a minute.", Role.MUTED),))
+
+
+def pause_lines(
+    snapshot: HomeSnapshot, places: Collection[tuple[str, str]], now: float, context: Context
+) -> tuple[Line, ...]:
+    """Return what pausing rows means: which they are, and whether a pool is left without a ready key."""
+    named: list[Line] = []
+    warned: list[Line] = []
+    for pool in snapshot.pools:
+        ids = {row_id for provider, row_id in places if provider == pool.provider}
+        state, provider = pool.at(now), label_text(pool.provider, context.scrubber)
+        for place, row in enumerate(state.rows, 1):
+            if row.id in ids:
+                named.append(_headline(pool.provider, shown_name(row, place, context), row.id, context))
+        if state.usable and ids.issuperset(row.id for row in state.usable):
+            said = f"No key of {_short(provider, _NAME_CELLS, context)} is ready then."
+            warned.append((Span(said, Role.DEAD),))
+    more = len(named) - _MOST_NAMED
+    if more > 0:
+        named = [*named[:_MOST_NAMED], (Span(f"and {more} more", Role.MUTED),)]
+    way = (Span("Requests under way go on; hermes finds it benched.", Role.MUTED),)
+    return (*named, way, *warned)
 
 
 def _headline(provider: str, label: str, row_id: str, context: Context) -> Line:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
-from keydeck.engine.cooldown import Evidence
-from keydeck.engine.credential import Credential, is_owned
+from keydeck.engine.cooldown import Standing
+from keydeck.engine.credential import Credential, VanishedRow, is_owned
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.engine.state import HealthKind, RowState, row_state
 from keydeck.present.card import advice
+from keydeck.present.evidence import evidence_text, in_flight, scope_text, streak_text
 from keydeck.present.panes import since_text
 from keydeck.present.rows import (
     Context,
@@ -37,7 +39,8 @@ def identity(
     """Return what a key is and, where `sent` is known, how much it was used in the last hour."""
     row = found.row
     if not isinstance(row, Credential):
-        return [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+        facts = [("id", _name(row.id, context)), ("pool", _name(pool.provider, context))]
+        return [*facts, *_vanished(row, context)] if isinstance(row, VanishedRow) else facts
     place = [item.id for item in pool.rows].index(row.id) + 1
     kind = "API key" if row.auth_type == "api_key" else f"{label_text(row.auth_type, context.scrubber)} login"
     source = row.source.partition(":")[0] if context.masked else row.source
@@ -62,6 +65,14 @@ def identity(
     if row.inherited:
         facts.append(("profile", _plain("the root profile's; acts need --profile default")))
     return facts
+
+
+def _vanished(row: VanishedRow, context: Context) -> list[Fact]:
+    """Return why a key needed a login that is in no file any more."""
+    status = row.status
+    said = "" if context.masked else said_text(status.message or status.reason or "", context.scrubber)
+    why = " ".join(part for part in (str(status.code or ""), said) if part)
+    return [("rejected", _plain(why))] if why else []
 
 
 def _key_text(row: Credential) -> str:
@@ -100,9 +111,7 @@ def _twin_names(pool: PoolSnapshot, row: Credential, context: Context) -> list[s
     ]
 
 
-def situation(
-    pool: PoolSnapshot, state: PoolState, found: RowState, row: KeyRow, now: float, context: Context
-) -> list[Fact]:
+def situation(pool: PoolSnapshot, found: RowState, row: KeyRow, now: float, context: Context) -> list[Fact]:
     """Return how a key stands, and why."""
     health = found.health
     sign = Span(f"{row_glyph(row, now, context.glyphs)} ", row_role(row, now))
@@ -115,10 +124,13 @@ def situation(
         facts.append(("since", _plain(since_text(health.since, now))))
     if health.until is not None:
         left = f"{clock_time(health.until, now)}, in {duration(health.until - now)}"
-        facts.append(("free again", _plain(left)))
+        is_cooling = health.kind is HealthKind.COOLING
+        facts.append(("free again" if is_cooling else "until", _plain(left)))
+    if health.kind is HealthKind.COOLING and health.until is not None:
         facts.append(("", tuple(status_cell(row, now, 34, context.glyphs))))
-        facts.append(("evidence", _plain(_evidence(found))))
-    facts.append(("selection", _plain(_selection(pool, state, found))))
+    facts += _held(found, now, context)
+    facts += _in_flight(found, now)
+    facts += _under_a_pause(found, now, context)
     if found.token_expires_at is not None:
         facts.append(("token", _plain(_token(found.token_expires_at, now))))
     if said := advice(pool, found, context):
@@ -126,28 +138,53 @@ def situation(
     return facts
 
 
-def _evidence(found: RowState) -> str:
+def _under_a_pause(found: RowState, now: float, context: Context) -> list[Fact]:
+    """Return what would keep a paused key out besides."""
+    row = found.row
+    if found.health.kind is not HealthKind.PAUSED or not isinstance(row, Credential):
+        return []
+    beneath = row_state(replace(row, paused=None), now)
+    health, why = beneath.health, why_text(beneath, context)
+    if health.is_usable:
+        return []
+    said = health.kind.value.replace("_", " ")
+    if health.until is not None:
+        said += f" until {clock_time(health.until, now)}"
+    return [("under it", _plain(f"{said}: {why}" if why else said))]
+
+
+def _held(found: RowState, now: float, context: Context) -> list[Fact]:
+    """Return what is known of why a key is out, or is for some models."""
     health = found.health
-    if health.evidence is Evidence.PROVIDER:
-        return "the provider says when it ends"
-    if health.evidence is Evidence.FILE and health.told == health.until:
-        return "auth.json says when it ends"
-    rule = health.standing.rule
-    if health.evidence is Evidence.OPERATOR and rule and rule.line:
-        return f"no end was told: config.yaml says how long, line {rule.line}"
-    rests = duration((health.until or 0.0) - (health.since or 0.0))
-    return f"no end was told: {health.code or 'a failure'} rests {rests}"
+    facts = []
+    if said := streak_text(health.streak):
+        facts.append(("streak", _plain(said)))
+    if health.evidence is not None:
+        facts.append(("evidence", _plain(evidence_text(health, now))))
+    if said := scope_text(health.scope):
+        facts.append(("concerns", _plain(said)))
+    for model, held in found.limits(now).items():
+        name = label_text(model, context.scrubber)
+        facts.append(("not for", _plain(f"{name} {_limit(held, now)}")))
+    return facts
 
 
-def _selection(pool: PoolSnapshot, state: PoolState, found: RowState) -> str:
-    if not found.health.is_usable:
-        return "passed over"
-    following = pool.next_pick(state)
-    if following == found.id:
-        return "the next request goes here"
-    if following is None:
-        return f"the next request goes to any of {len(state.usable)}"
-    return f"waits for its turn ({pool.followed_strategy})"
+def _limit(held: Standing, now: float) -> str:
+    """Return until when, and why, a model is not served."""
+    failure = held.strike.failure if held.strike else None
+    said = "" if held.until is None else f"until {clock_time(held.until, now)}"
+    parts = [said, str(failure.code) if failure and failure.code else "", streak_text(held.streak)]
+    return ", ".join(part for part in parts if part)
+
+
+def _in_flight(found: RowState, now: float) -> list[Fact]:
+    """Return how much work holds a key, and when the last of it ends at the latest."""
+    count = in_flight(found, now)
+    if not count or not isinstance(found.row, Credential):
+        return []
+    ends = [lease.until for lease in found.row.leases.values() if lease.is_live(now)]
+    last = f", given back by {clock_time(max(ends), now)} at the latest" if ends else ", to try the key"
+    return [("in flight", _plain(f"{grouped(count)}{last}"))]
 
 
 def _token(ends: float, now: float) -> str:

@@ -12,7 +12,7 @@ from keydeck.live.problems import serving_pool
 from keydeck.present.activity import change_name, change_sign, change_text, who_text
 from keydeck.present.card import advice
 from keydeck.present.detail import Fact
-from keydeck.present.rows import Context, KeyRow, label_text, shown_name
+from keydeck.present.rows import Context, KeyRow, label_text, pause_text, shown_name
 from keydeck.present.spans import Role, Span
 from keydeck.present.text import clock_time, duration
 
@@ -26,8 +26,9 @@ _HEALTH: Final[Mapping[ChangeKind, HealthKind]] = {
 }
 _MEANING: Final[Mapping[ChangeKind, str]] = {
     ChangeKind.BENCHED: "the provider refused it; every agent passes it over until its cooldown ends",
+    ChangeKind.REFUSED: "a request failed; nothing speaks against the next one with this key",
     ChangeKind.DEAD: "the provider no longer accepts it; waiting does not help",
-    ChangeKind.PAUSED: "somebody took it out; nobody uses it until it is resumed",
+    ChangeKind.PAUSED: "somebody took it out; nobody uses it until its time or a resume",
     ChangeKind.LOST_SECRET: "its variable or login is gone here; the row stays",
     ChangeKind.BROKEN: "its row in auth.json cannot be understood; the others are not affected",
     ChangeKind.READY: "it is picked again",
@@ -94,6 +95,8 @@ def _now(found: RowState, now: float) -> str:
     health = found.health
     if health.kind is HealthKind.COOLING and health.until is not None:
         return f"cooling, {duration(health.until - now)} left"
+    if health.kind is HealthKind.PAUSED:
+        return pause_text(health.until, now)
     return health.kind.value.replace("_", " ")
 
 

@@ -9,11 +9,21 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from keydeck.engine.credential import Credential
+from keydeck.engine.cooldown import ACCOUNT, ROW, Evidence, Standing
+from keydeck.engine.credential import Credential, VanishedRow
 from keydeck.engine.discovery import pool_name
+from keydeck.engine.forecast import forecast
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
+from keydeck.present.evidence import (
+    flight_text,
+    forecast_text,
+    in_flight,
+    scope_text,
+    streak_text,
+    whose_word,
+)
 from keydeck.present.glyphs import ASCII
 from keydeck.present.rows import Context, label_text, said_text, source_text, why_text
 from keydeck.present.text import clean, clock_time, duration, fit, width
@@ -27,6 +37,8 @@ _WORDS: Final = {
     HealthKind.NO_SECRET: "no secret",
     HealthKind.BAD_ROW: "bad row",
 }
+FORECAST_STEPS: Final = 20
+"""So many steps of a pool's forecast are told."""
 
 
 def listing(snapshot: HomeSnapshot, now: float) -> dict[str, Any]:
@@ -34,11 +46,11 @@ def listing(snapshot: HomeSnapshot, now: float) -> dict[str, Any]:
     return {
         "home": str(snapshot.home.path),
         "profile": snapshot.home.profile,
-        "pools": [_pool(snapshot, pool, pool.at(now)) for pool in snapshot.pools],
+        "pools": [_pool(snapshot, pool, pool.at(now), now) for pool in snapshot.pools],
     }
 
 
-def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[str, Any]:
+def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState, now: float) -> dict[str, Any]:
     following, twins, scrub = pool.next_pick(state), pool.twins(), snapshot.scrubber.scrub_known
     return {
         "provider": _told(pool.provider, scrub),
@@ -46,14 +58,18 @@ def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState) -> dict[
         "ready": len(state.usable),
         "total": len(state.rows),
         "next_ready_at": state.next_ready_at,
-        "credentials": [_credential(snapshot, row, following, twins) for row in state.rows],
+        "probing": state.count(HealthKind.PROBING),
+        "in_flight": sum(in_flight(row, now) for row in state.rows),
+        "forecast": [step._asdict() for step in forecast(state, now)[:FORECAST_STEPS]],
+        "credentials": [_credential(snapshot, row, following, twins, now) for row in state.rows],
     }
 
 
 def _credential(
-    snapshot: HomeSnapshot, state: RowState, following: str | None, twins: Mapping[str, str]
+    snapshot: HomeSnapshot, state: RowState, following: str | None, twins: Mapping[str, str], now: float
 ) -> dict[str, Any]:
     row, health = state.row, state.health
+    vanished = row if isinstance(row, VanishedRow) else None
     scrub, scrub_name = snapshot.scrubber.scrub, snapshot.scrubber.scrub_known
     if not isinstance(row, Credential):
         row = Credential(
@@ -63,6 +79,8 @@ def _credential(
             auth_type="",
             source="",
             inherited=row.inherited,
+            last_error_code=vanished.status.code if vanished else None,
+            last_error_message=vanished.status.message or vanished.status.reason if vanished else None,
         )
     return {
         "id": _told(row.id, scrub_name),
@@ -79,11 +97,36 @@ def _credential(
         "message": _told(row.last_error_message, scrub) or None,
         "since": health.since,
         "until": health.until,
+        **_why_out(health.standing, health.evidence, scrub_name),
+        "in_flight": in_flight(state, now),
+        "limits": [
+            {
+                "model": _told(model, scrub_name),
+                "status_code": held.strike.failure.code if held.strike else None,
+                "until": held.until,
+                **_why_out(held, held.evidence, scrub_name),
+            }
+            for model, held in state.limits(now).items()
+        ],
         "request_count": row.request_count,
         "token_expires_at": state.token_expires_at,
         "duplicate_of": _told(twins.get(row.id), scrub_name),
         "next_pick": row.id == following,
         "fingerprint": _told(row.fingerprint, scrub_name),
+        **({"vanished_at": vanished.vanished_at} if vanished else {}),
+    }
+
+
+def _why_out(held: Standing, evidence: Evidence | None, scrub: Callable[[str], str]) -> dict[str, Any]:
+    """Return what is known of what keeps a row out."""
+    failure = held.strike.failure if held.strike else None
+    return {
+        "cause": _told(failure.kind, scrub) if failure else None,
+        "evidence": evidence.value if evidence else None,
+        "streak": held.streak,
+        "scope": failure.scope if failure and failure.scope in (ROW, ACCOUNT) else None,
+        "told_until": failure.told if failure else None,
+        "config_line": held.rule.line or None if held.rule else None,
     }
 
 
@@ -149,6 +192,11 @@ def _situation(row: RowState, now: float, context: Context) -> str:
         parts.append(f"until {clock_time(health.until, now)} ({duration(health.until - now)} left)")
     if health.since is not None and not health.is_usable:
         parts.append(f"since {clock_time(health.since, now)}")
+    known = (streak_text(health.streak), whose_word(health), scope_text(health.scope))
+    parts += [part for part in (*known, flight_text(in_flight(row, now))) if part]
+    for model, held in row.limits(now).items():
+        until = f" until {clock_time(held.until, now)}" if held.until is not None else ""
+        parts.append(f"not for {label_text(model, context.scrubber)}{until}")
     said = ", ".join(parts)
     why = why_text(row, context)
     return f"{said}: {why}" if why else said
@@ -166,10 +214,12 @@ def _badges(row: RowState, labels: Mapping[str, str], twins: Mapping[str, str]) 
 
 
 def pool_sentence(state: PoolState, now: float) -> str:
-    """Return a pool in words: ``2 of 5 ready, next back in 14m``."""
+    """Return a pool in words: ``2 of 5 ready until 14:05:00, then 3, 1 probing``."""
     said = f"{len(state.usable)} of {len(state.rows)} ready"
-    if state.next_ready_at is not None:
-        said += f", next back in {duration(state.next_ready_at - now)}"
+    if until := forecast_text(forecast(state, now), now):
+        said += f" {until}"
+    if probing := state.count(HealthKind.PROBING):
+        said += f", {probing} probing"
     return said
 
 

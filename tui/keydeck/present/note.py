@@ -21,6 +21,7 @@ from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import MASK
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.engine.state import HealthKind
+from keydeck.present.evidence import flight_text, scope_text, streak_text
 from keydeck.present.glyphs import UNICODE
 from keydeck.present.panes import PaneView, pane_views
 from keydeck.present.rows import Context, KeyRow, said_text
@@ -89,6 +90,7 @@ def _pool(pane: PaneView, now: float, scrubber: Scrubber) -> str:
         parts.append(f"next pick {following}")
     elif pane.back_at is not None:
         parts.append(f"next back {_moment(pane.back_at, now)} ({duration(pane.back_at - now)} left)")
+        parts += [f"{pane.forecast[0].ready} ready then"] if pane.forecast else []
     else:
         parts.append("none comes back by itself")
     if pane.falls_to:
@@ -116,6 +118,7 @@ def _row(row: KeyRow, now: float) -> str:
         parts.append(f"until {_moment(row.until, now)} ({duration(row.until - now)} left)")
     if row.since is not None:
         parts.append(f"since {_moment(row.since, now)}")
+    parts += filter(None, (streak_text(row.streak), scope_text(row.scope), flight_text(row.in_flight)))
     return f"{row.label}{named}: {', '.join(parts)}"
 
 

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from keydeck.engine.credential import Credential
 from keydeck.engine.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
+from keydeck.engine.forecast import Step, forecast
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState
 from keydeck.live.problems import serving_pool
+from keydeck.present.evidence import forecast_text
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.rates import rate_text
 from keydeck.present.rows import Context, KeyRow, key_rows, label_text, said_text
@@ -40,6 +43,8 @@ class PaneView:
     """Whether the user wants only the headline."""
     written_at: float = 0.0
     """The moment for which it was written."""
+    forecast: tuple[Step, ...] = ()
+    """How the number of ready rows changes if nothing but time passes."""
 
     @property
     def total(self) -> int:
@@ -107,7 +112,7 @@ def _pane(pool: PoolSnapshot, now: float, context: Context) -> PaneView:
         provider=pool.provider,
         name=label_text(pool.provider, context.scrubber),
         strategy=label_text(pool.strategy, context.scrubber) + ("" if pool.knows_strategy else " (unknown)"),
-        rows=key_rows(pool, state, context),
+        rows=key_rows(pool, state, now, context),
         ready=ready,
         back_at=None if ready else state.next_ready_at,
         falls_to="",
@@ -115,6 +120,7 @@ def _pane(pool: PoolSnapshot, now: float, context: Context) -> PaneView:
         changes_at=_changes_at(state, now, context.token_warning_s),
         kinds=tuple(row.health.kind for row in state.rows),
         written_at=now,
+        forecast=forecast(state, now),
     )
 
 
@@ -131,6 +137,9 @@ def _changes_at(state: PoolState, now: float, warning_s: float) -> float | None:
     for row in state.rows:
         if row.token_expires_at is not None:
             moments += [row.token_expires_at, row.token_expires_at - warning_s]
+        if isinstance(row.row, Credential):
+            moments += [lease.until for lease in row.row.leases.values()]
+            moments += [held.until for held in row.row.limits.values() if held.until is not None]
     return min((moment for moment in moments if moment > now), default=None)
 
 
@@ -138,14 +147,16 @@ def _changes_at(state: PoolState, now: float, warning_s: float) -> float | None:
 
 
 def title(pane: PaneView, now: float, glyphs: Glyphs, rate: float = 0.0) -> Line:
-    """Return a pane's headline: name, ready of total, its rate, and what helps while nothing is ready."""
+    """Return a pane's headline: name, ready of total and until when, rate, and what helps while none is ready."""
     total = pane.total
     role = Role.READY if pane.ready == total else Role.COOLING if pane.ready else Role.DEAD
     spans = [Span(pane.name, Role.STRONG), Span("  "), Span(f"{pane.ready}/{total} ready", role)]
+    if said := forecast_text(pane.forecast, now):
+        spans.append(Span(f" {said}", Role.MUTED))
+    if probing := pane.kinds.count(HealthKind.PROBING):
+        spans.append(Span(f"  {probing} probing", Role.READY))
     if said := rate_text(rate):
         spans.append(Span(f"  {said}", Role.MUTED))
-    if pane.back_at is not None:
-        spans.append(Span(f"  back in {duration(pane.back_at - now)}", Role.MUTED))
     if pane.falls_to:
         spans.append(Span(f" {glyphs.arrow} {pane.falls_to}", Role.MUTED))
     if pane.note:
@@ -206,6 +217,7 @@ _SUMMARY: Final = (
     ((HealthKind.PAUSED,), "paused", Role.PAUSED),
     ((HealthKind.NO_SECRET,), "no secret", Role.ABSENT),
     ((HealthKind.BAD_ROW,), "bad", Role.DEAD),
+    ((HealthKind.PROBING,), "probing", Role.READY),  # of the ready ones
 )
 
 

@@ -12,6 +12,7 @@ from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
 from keydeck.engine.state import HealthKind, PoolState, RowState
 from keydeck.live.problems import TOKEN_WARNING_S
+from keydeck.present.evidence import flight_text, in_flight, ordinal, scope_text, streak_text
 from keydeck.present.glyphs import Glyphs
 from keydeck.present.spans import Line, Role, Span, cell, fit_line
 from keydeck.present.text import clock_time, cut, duration, grouped, legible, width
@@ -57,6 +58,14 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLimit:
+    """A model that a key does not serve now; None for `until` where time does not heal that."""
+
+    model: str
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRow:
     """One row of a pane. Texts are clean; times are epoch seconds and become text when drawn."""
 
@@ -81,6 +90,14 @@ class KeyRow:
     shown_id: str = ""
     twins: tuple[str, ...] = ()
     """What the other rows with its secret are called."""
+    streak: int = 0
+    """The how manieth failure in a row keeps it out."""
+    scope: str | None = None
+    """What that failure concerns."""
+    in_flight: int = 0
+    """How many leases hold it."""
+    limits: tuple[ModelLimit, ...] = ()
+    """The models that it does not serve now."""
 
     @property
     def moves(self) -> bool:
@@ -89,12 +106,20 @@ class KeyRow:
 
 
 def key_row(
-    state: RowState, name: str, *, is_next: bool, twins: tuple[str, ...], uses: int, context: Context
+    state: RowState,
+    name: str,
+    now: float,
+    *,
+    is_next: bool,
+    twins: tuple[str, ...],
+    uses: int,
+    context: Context,
 ) -> KeyRow:
     """Return a row's texts.
 
     Args:
         state: the row and its state.
+        now: the moment of that state, in epoch seconds.
         name: what the row is called.
         is_next: whether the next request surely goes there.
         twins: what the other rows with the same secret are called.
@@ -105,7 +130,17 @@ def key_row(
     if not isinstance(row, Credential):
         why = said_text(health.why or "", context.scrubber)
         shown_id = label_text(row.id, context.scrubber)
-        return KeyRow(row.id, health.kind, name, "", "", "", why, "", is_next=False, shown_id=shown_id)
+        return KeyRow(
+            row.id,
+            health.kind,
+            name,
+            *("", "", ""),
+            why,
+            "",
+            is_next=False,
+            since=health.since,
+            shown_id=shown_id,
+        )
     return KeyRow(
         id=row.id,
         kind=health.kind,
@@ -126,11 +161,18 @@ def key_row(
         uses=uses,
         shown_id=label_text(row.id, context.scrubber),
         twins=twins,
+        streak=health.streak,
+        scope=health.scope,
+        in_flight=in_flight(state, now),
+        limits=tuple(
+            ModelLimit(label_text(model, context.scrubber), held.until)
+            for model, held in state.limits(now).items()
+        ),
     )
 
 
-def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[KeyRow, ...]:
-    """Return the rows of a pool at the moment of `state`."""
+def key_rows(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -> tuple[KeyRow, ...]:
+    """Return the rows of a pool at `now` (epoch seconds), the moment of `state`."""
     following, uses = pool.next_pick(state), pool.uses()
     names = {row.id: shown_name(row, place, context) for place, row in enumerate(state.rows, 1)}
     twins = _twins(pool, names)
@@ -138,6 +180,7 @@ def key_rows(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[Ke
         key_row(
             row,
             names[row.id],
+            now,
             is_next=row.id == following,
             twins=twins.get(place, ()),
             uses=uses[row.id],
@@ -405,8 +448,56 @@ def status_cell(row: KeyRow, now: float, cells: int, glyphs: Glyphs, *, times: s
     if row.kind is HealthKind.READY and _token_warns(row, now):
         word = f"ready {glyphs.dot} token ends"
     if row.kind is HealthKind.PAUSED and row.until is not None:
-        word = f"paused until {clock_time(row.until, now)}"
+        word = pause_text(row.until, now)
+    if more := _besides(row, now):
+        word = _with_more(word.partition(",")[0], more, cells)
+        if width(word) > cells and row.kind is HealthKind.READY:
+            word = _with_more(row.kind.value, more, cells)
     return [cell(word, cells, row_role(row, now), glyphs.ellipsis)]
+
+
+_Forms = tuple[str, ...]
+"""One thing in several lengths, the longest first."""
+
+
+def _besides(row: KeyRow, now: float) -> list[_Forms]:
+    """Return what there is to say of a row besides its state, the most important first."""
+    said: list[_Forms] = []
+    if row.in_flight:
+        said.append((flight_text(row.in_flight),))
+    if row.kind is HealthKind.PROBING and row.until is not None:
+        said.append((f"one at a time until {clock_time(row.until, now)}", "one at a time"))
+    if row.limits:
+        said.append(_limit_forms(row.limits, now))
+    if said and row.twins:
+        said.append((f"same key as {row.twins[0]}",))
+    return said
+
+
+def _limit_forms(limits: tuple[ModelLimit, ...], now: float) -> _Forms:
+    limit, *others = limits
+    if others:
+        return (f"not for {len(limits)} models",)
+    until = "" if limit.until is None else f" until {clock_time(limit.until, now)}"
+    return tuple(dict.fromkeys((f"not for {limit.model}{until}", f"not for {limit.model}")))
+
+
+def _with_more(word: str, more: list[_Forms], cells: int) -> str:
+    """Return a state with as much of what else there is as fits, and the beginning of it at least."""
+    said = word
+    for forms in more:
+        room = cells - width(said) - 2
+        if fitting := next((form for form in forms if width(form) <= room), None):
+            said += f", {fitting}"
+    return said if said != word else f"{word}, {more[0][-1]}"
+
+
+def pause_text(until: float | None, now: float) -> str:
+    """Return a pause in words, its end to the minute."""
+    if until is None:
+        return "paused"
+    end = clock_time(until, now)
+    return f"paused until {end[: -len(':00')] if end.count(':') > 1 else end}"
 
 
 _TIME_CELLS, _CODE_CELLS, _BAR_BEST = 8, 4, 12
@@ -416,17 +507,34 @@ def _countdown(row: KeyRow, now: float, cells: int, glyphs: Glyphs, times: str) 
     until = row.until or now
     moment, left = clock_time(until, now), duration(until - now)
     room = max(cells - _TIME_CELLS - _CODE_CELLS, 0)
-    head = _bar(row, until, now, min(room, _BAR_BEST), glyphs)
+    tail = _tail(row, room)
+    bar = min(room - len(tail), _BAR_BEST)
+    head = _bar(row, until, now, bar, glyphs)
     if times == "both" and room > _TIME_CELLS:
-        head = [cell(moment, min(room, _BAR_BEST), Role.MUTED, glyphs.ellipsis)]
+        head = [cell(moment, bar, Role.MUTED, glyphs.ellipsis)]
     said = moment if times == "until" else left
     return [
         *head,
         cell(said, _TIME_CELLS, Role.COOLING, glyphs.ellipsis, right=True),
         Span(" "),
         cell(row.word, _CODE_CELLS - 1, Role.MUTED, glyphs.ellipsis),
-        Span(" " * max(room - _BAR_BEST, 0)),
+        cell(tail, room - bar, Role.MUTED, glyphs.ellipsis),
     ]
+
+
+_BAR_LEAST, _BAR_GOOD = 4, 8
+
+
+def _tail(row: KeyRow, room: int) -> str:
+    """Return what is said behind the code beside a bar; how often it failed even beside a short one."""
+    parts = [streak_text(row.streak), flight_text(row.in_flight), scope_text(row.scope)]
+    said = [part for part in parts if part]
+    for count in range(len(said), 0, -1):
+        tail = f" {', '.join(said[:count])}"
+        if len(tail) <= room - _BAR_GOOD:
+            return tail
+    forms = (f" {streak_text(row.streak)}", f" {ordinal(row.streak)}") if row.streak > 1 else ()
+    return next((form for form in forms if len(form) <= room - _BAR_LEAST), "")
 
 
 def _bar(row: KeyRow, until: float, now: float, cells: int, glyphs: Glyphs) -> list[Span]:

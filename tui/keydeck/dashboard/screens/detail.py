@@ -11,10 +11,12 @@ from textual.widget import Widget
 from keydeck.dashboard.actions import DETAIL, bindings
 from keydeck.dashboard.screens.key_acts import KeyActs
 from keydeck.dashboard.widgets.lines import FixedLines
+from keydeck.engine.explanation import RowReason
 from keydeck.engine.snapshot import PoolSnapshot
 from keydeck.engine.state import PoolState
 from keydeck.present.activity import activity_lines
 from keydeck.present.detail import fact_lines, identity, situation
+from keydeck.present.explain import told, why_facts
 from keydeck.present.frame import beside, framed, inner_width
 from keydeck.present.rows import KeyRow, key_rows, label_text
 from keydeck.present.spans import Line, Role, Span, fit_line
@@ -43,6 +45,8 @@ class DetailScreen(KeyActs):
         self._provider = provider
         self._row_id = row_id
         self._row: KeyRow | None = None
+        self.why: RowReason | None = None
+        """Why the key that is shown is taken or not, as it was painted last."""
         self._path = FixedLines(id="breadcrumb")
         self._facts = FixedLines(id="detail-facts")
         self._box = VerticalScroll(self._facts, id="detail")
@@ -58,7 +62,7 @@ class DetailScreen(KeyActs):
         """Write the key out."""
         pool = self.pool_here()
         state = pool.at(now) if pool else None
-        self._row = self._find(pool, state)
+        self._row = self._find(pool, state, now)
         cells, dot = self.size.width, self._deck.glyphs.arrow
         name = self._row.label if self._row else "gone"
         path = (
@@ -73,10 +77,10 @@ class DetailScreen(KeyActs):
         else:
             self._facts.show(self._boxes(pool, state, self._row, now))
 
-    def _find(self, pool: PoolSnapshot | None, state: PoolState | None) -> KeyRow | None:
+    def _find(self, pool: PoolSnapshot | None, state: PoolState | None, now: float) -> KeyRow | None:
         if pool is None or state is None:
             return None
-        rows = key_rows(pool, state, self._deck.row_context())
+        rows = key_rows(pool, state, now, self._deck.row_context())
         return next((row for row in rows if row.id == self._row_id), None)
 
     def _boxes(self, pool: PoolSnapshot, state: PoolState, row: KeyRow, now: float) -> tuple[Line, ...]:
@@ -84,7 +88,7 @@ class DetailScreen(KeyActs):
         found = next(item for item in state.rows if item.id == row.id)
         left, right = (
             identity(pool, found, context, self._deck.traffic),
-            situation(pool, state, found, row, now, context),
+            situation(pool, found, row, now, context),
         )
         if cells < _BESIDE_FROM:
             inner = inner_width(cells)
@@ -92,7 +96,8 @@ class DetailScreen(KeyActs):
                 _title("status"), fact_lines(right, inner), cells, context.glyphs, edge=Role.ACCENT
             )
             lower = framed(_title("key"), fact_lines(left, inner), cells, context.glyphs)
-            return (*upper, *lower, *self._history(now, cells, len(upper) + len(lower)))
+            boxes = (*upper, *self._why(pool, state, now, cells), *lower)
+            return (*boxes, *self._history(now, cells, len(boxes)))
         half = cells // 2
         one, other = fact_lines(left, inner_width(half)), fact_lines(right, inner_width(cells - half))
         height = max(len(one), len(other)) + 2
@@ -100,7 +105,16 @@ class DetailScreen(KeyActs):
             framed(_title("key"), one, half, context.glyphs, height=height),
             framed(_title("status"), other, cells - half, context.glyphs, edge=Role.ACCENT, height=height),
         )
-        return (*boxes, *self._history(now, cells, height))
+        boxes = (*boxes, *self._why(pool, state, now, cells))
+        return (*boxes, *self._history(now, cells, len(boxes)))
+
+    def _why(self, pool: PoolSnapshot, state: PoolState, now: float, cells: int) -> tuple[Line, ...]:
+        """Return why the next request gets this key, or another one."""
+        context = self._deck.row_context()
+        said = told(pool, state, now, context, at_most=self._deck.view.leases_at_most)
+        self.why = said.answer.row(self._row_id)
+        facts = why_facts(self.why, said) if self.why else []
+        return framed(_title("why"), fact_lines(facts, inner_width(cells)), cells, context.glyphs)
 
     def _history(self, now: float, cells: int, above: int) -> tuple[Line, ...]:
         """Return what happened to this key, in the lines that are left, at least a few."""

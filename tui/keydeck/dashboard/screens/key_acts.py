@@ -9,13 +9,15 @@ from keydeck.dashboard.acting import Act, Place
 from keydeck.dashboard.dialogs.add_key import AddKeyDialog
 from keydeck.dashboard.dialogs.confirm import ConfirmDialog
 from keydeck.dashboard.dialogs.edit import EditDialog
+from keydeck.dashboard.dialogs.pause import PauseDialog, Until
 from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.screens.deck import DeckScreen
 from keydeck.engine.acts import Done, Operator, inherited_text
 from keydeck.engine.bulk import each
-from keydeck.engine.credential import BadRow, Credential, Row
+from keydeck.engine.credential import BadRow, Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
-from keydeck.present.consequences import removal_lines, removals_lines, reset_lines
+from keydeck.engine.state import HealthKind
+from keydeck.present.consequences import pause_lines, removal_lines, removals_lines, reset_lines
 from keydeck.present.rows import KeyRow
 from keydeck.present.spans import Line
 
@@ -101,10 +103,37 @@ class KeyActs(DeckScreen):
         if places and self._are_own(places):
             self._act_on(places, lambda operator, place: operator.reset(*place), "reset")
 
+    def do_key_pause(self) -> None:
+        """Let the keys work again if all of them are paused, else ask for how long to take out the others."""
+        places = self._acted_on()
+        if not places or not self._are_own(places):
+            return
+        working = tuple(place for place in places if not self._is_paused(place))
+        if not working:
+            self._act_on(places, lambda operator, place: operator.resume(*place), "resumed")
+            return
+
+        def chosen(until: Until | None) -> None:
+            if until is not None:
+                end = until(self._deck.clock())
+                act = partial(_paused_until, end)
+                self._act_on(working, act, "paused")
+
+        now, context = self._deck.clock(), self._deck.row_context()
+        said = pause_lines(self._deck.snapshot, working, now, context)
+        self._deck.push_screen(PauseDialog(self._deck, said), chosen)
+
+    def _is_paused(self, place: Place) -> bool:
+        pool = self._deck.snapshot.pool(place[0])
+        rows = pool.at(self._deck.clock()).rows if pool else ()
+        return any(row.id == place[1] and row.health.kind is HealthKind.PAUSED for row in rows)
+
     def do_key_remove(self) -> None:
         """Ask, naming the consequences, and remove what was shown, whatever moved meanwhile (FS-58)."""
         places = self._acted_on()
-        if places and self._are_own(places):
+        if len(places) == 1 and isinstance(self._row_at(places[0]), VanishedRow):
+            self._act_on(places, lambda operator, place: operator.remove(*place), "dismissed")
+        elif places and self._are_own(places):
             self._ask(
                 "remove",
                 lambda: self._removal_lines(places),
@@ -118,7 +147,11 @@ class KeyActs(DeckScreen):
             if pool is not None and pool.is_inherited:
                 self._deck.tell(inherited_text(provider), "error")
                 return False
-        if len(places) == 1 and (row := self._row_at(places[0])) and isinstance(row, BadRow):
+        row = self._row_at(places[0]) if len(places) == 1 else None
+        if isinstance(row, VanishedRow):
+            self._deck.tell(f"it is {row.reason}; d takes this line away", "error")
+            return False
+        if isinstance(row, BadRow):
             self._deck.tell(f"that row cannot be read ({row.reason}); mend auth.json by hand", "error")
             return False
         return True
@@ -188,6 +221,10 @@ class KeyActs(DeckScreen):
 
 def _with_place(act: Callable[[Operator, Place], Done], place: Place, operator: Operator) -> Done:
     return act(operator, place)
+
+
+def _paused_until(end: float | None, operator: Operator, place: Place) -> Done:
+    return operator.pause(*place, until=end)
 
 
 def _up(here: int, _last: int) -> int:

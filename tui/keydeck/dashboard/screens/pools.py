@@ -28,6 +28,7 @@ from keydeck.present.attention import attention_lines
 from keydeck.present.card import CARD_LINES, card_line, card_lines
 from keydeck.present.detail import fact_lines, identity, situation
 from keydeck.present.empty import empty_lines
+from keydeck.present.explain import told, turn_facts
 from keydeck.present.frame import framed, inner_width
 from keydeck.present.panes import PaneView, PaneWriter
 from keydeck.present.rows import Context, KeyRow, longest_label
@@ -221,8 +222,11 @@ class PoolsScreen(FindingActs, KeyActs):
             return ()
         state = pool.at(now)
         found = next(item for item in state.rows if item.id == row.id)
+        said = told(pool, state, now, context, at_most=self._deck.view.leases_at_most)
+        why = said.answer.row(row.id)
         facts = (
-            *situation(pool, state, found, row, now, context),
+            *situation(pool, found, row, now, context),
+            *(turn_facts(why, said) if why else ()),
             *identity(pool, found, context, self._deck.traffic),
         )
         lines = fact_lines(facts, inner_width(SIDE_CELLS))
