@@ -139,6 +139,8 @@ class HomeSnapshot:
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
     policy: Policy = DEFAULT_POLICY
     """How long failures bench."""
+    policy_problems: tuple[CooldownProblem, ...] = ()
+    """Entries of ``credential_pool.cooldown`` in config.yaml that do not hold, by line."""
     lease_ttl_s: float = DEFAULT_LEASE_S
     leases_at_most: int | None = None
     """How many leases a row may have at once; None: any number."""
@@ -237,6 +239,7 @@ class HomeReader:
             bad_pools=stored.bad_pools,
             store_troubles=self.store_troubles(),
             policy=config.cooldown,
+            policy_problems=config.cooldown_problems,
             lease_ttl_s=config.lease_ttl_s,
             leases_at_most=config.leases_at_most,
             fallback=_chain(config),
