@@ -41,6 +41,7 @@ from keydeck.engine.strategies import GO_ON, certain_pick
 from keydeck.engine.trouble import Trouble, gravest_first, policy_trouble
 
 if TYPE_CHECKING:
+    from keydeck.engine.cooldown_config import CooldownProblem
     from keydeck.engine.explanation import Explanation
 
 
