@@ -98,7 +98,7 @@ async def test_ways_in_and_out(home: Path) -> None:
         ui.sees("cooldowns → everywhere")
         await ui.press("escape")
         assert isinstance(ui.app.screen, SettingsScreen)
-        assert "3 changed" in ui.line(" cooldowns ")
+        assert "3 changed" in ui.line(" cooldowns  ")
         await ui.press("G", "k", "enter", "C")
         assert isinstance(ui.app.screen, PolicyScreen)
         await ui.press("1")

@@ -163,7 +163,7 @@ def test_a_key_that_would_be_back_now() -> None:
 def test_a_key_that_would_be_out_again_or_for_longer() -> None:
     """Ends are derived: a bench that is over may stand under another policy."""
     again, longer = standing_now(FIVE, (100, throttled()), (20, throttled("aaa002")))
-    assert again.before.health.kind is HealthKind.READY
+    assert again.before.health.is_usable
     assert again.after.health.until == NOW + 200
     assert (longer.before.health.until, longer.after.health.until) == (NOW + 40, NOW + 280)
 

@@ -196,5 +196,7 @@ def shifts(
 
 
 def _is_same(one: RowState, other: RowState) -> bool:
-    ends = [state.health.until for state in (one, other)]
-    return one.health.kind is other.health.kind and (ends[0] or 0.0) == (ends[1] or 0.0)
+    before, after = one.health, other.health
+    if before.is_usable and after.is_usable:  # also where one of them would be tried first
+        return True
+    return (before.kind, before.until) == (after.kind, after.until)

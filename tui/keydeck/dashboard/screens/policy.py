@@ -90,7 +90,7 @@ class PolicyScreen(DeckScreen):
         path = (
             Span(f" cooldowns {deck.glyphs.arrow} ", Role.MUTED),
             Span(self._whose() or "everywhere", Role.STRONG),
-            Span(f"   {self._hint()}", Role.FAINT),
+            Span(f"   {self._hint()}", Role.MUTED),
         )
         self._path.show((fit_line(path, self.size.width, deck.glyphs.ellipsis),))
 
@@ -125,8 +125,8 @@ class PolicyScreen(DeckScreen):
     def _heading(self) -> Line:
         cells = ((" after", _TITLE_CELLS), ("wait", _RULE_CELLS), ("from", _SOURCE_CELLS))
         mark = self._deck.glyphs.ellipsis
-        line = tuple(cell(text, width, Role.FAINT, mark) for text, width in cells)
-        return (*line, Span("usually", Role.FAINT)) if self._has_usual() else line
+        line = tuple(cell(text, width, Role.MUTED, mark) for text, width in cells)
+        return (*line, Span("usually", Role.MUTED)) if self._has_usual() else line
 
     def _line(self, row: PolicyRow) -> Line:
         mark = self._deck.glyphs.ellipsis
@@ -140,7 +140,7 @@ class PolicyScreen(DeckScreen):
             cell(f"{indent}{row.title}", _TITLE_CELLS, Role.PLAIN, mark),
             cell(rule_text(row.rule, self._times()), _RULE_CELLS, role, mark),
             cell(source, _SOURCE_CELLS, Role.MUTED, mark),
-            Span(usual, Role.FAINT),
+            Span(usual, Role.MUTED),
         )
 
     def _times(self) -> str:
