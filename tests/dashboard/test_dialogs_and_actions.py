@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakes import NOW, a_key, keys, tree, write_store
-from keydeck.dashboard.actions import ACTIONS, BY_ID, actions_on, key_bar, key_text
+from keydeck.dashboard.actions import ACTIONS, BY_ID, POOLS, actions_on, key_bar, key_text
 from keydeck.demo.scene import write_scene
 from keydeck.present.glyphs import ASCII
 from ui import SIZES, running
@@ -100,7 +100,7 @@ async def test_read_only_hides_and_refuses_what_changes(home: Path) -> None:
         ui.sees("read-only")
         assert "strategy" not in ui.lines[-1]
         for action in ACTIONS:
-            if action.dangerous:
+            if action.dangerous and POOLS in action.scope:
                 await ui.press(*action.keys)
                 assert len(ui.app.screen_stack) == 1
         await ui.press("question_mark")

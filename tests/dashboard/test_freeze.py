@@ -65,7 +65,7 @@ async def test_escape_lets_go_as_well(home: Path) -> None:
 
 
 async def test_clocks_go_on(home: Path) -> None:
-    """A frozen countdown runs to its end, and the row is ready then: that is the clock's doing, not the file's."""
+    """A frozen countdown runs to its end, and the row is tried then: that is the clock's doing, not the file's."""
     a_store(home)
     async with running(home, (120, 40)) as ui:
         await ui.press("p")
@@ -73,7 +73,7 @@ async def test_clocks_go_on(home: Path) -> None:
         await ui.tick(30)
         assert "1m00s 429" in ui.line("◐ two")
         await ui.tick(60)
-        assert "ready" in ui.line("● two")
+        assert "probing" in ui.line("◔ two")
         assert "frozen +" not in ui.lines[0]
 
 
