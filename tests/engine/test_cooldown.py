@@ -44,7 +44,7 @@ from keydeck.engine.cooldown_policy import (
 )
 from keydeck.engine.events import Position, Status
 from keydeck.engine.failures import FailureKind
-from keydeck.engine.reset_times import LONGEST_TOLD_S
+from keydeck.engine.times import LONGEST_TOLD_S
 
 RATE, USAGE, BILLING = FailureKind.RATE_LIMIT, FailureKind.USAGE_LIMIT, FailureKind.BILLING
 KEY, LOGIN, REVOKED = FailureKind.KEY_REFUSED, FailureKind.LOGIN_REFUSED, FailureKind.REVOKED

@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import NOW
-from keydeck.engine.reset_times import (
-    LONGEST_TOLD_S,
-    duration,
-    jittered,
-    parse_time,
-    reset_time,
-    sane,
-    spoken_wait,
-    wait_in_message,
-)
+from keydeck.engine.reset_times import duration, reset_time, spoken_wait, wait_in_message
+from keydeck.engine.times import LONGEST_TOLD_S, jittered, parse_time, sane
 
 INSTANT = 1_794_146_531.0
 MOST_SECONDS = 253402300799.0

@@ -17,8 +17,9 @@ from interop.scenes import HOUR, the_pool
 from keydeck.engine.credential import STATUS_FIELDS, borrowed_form, is_owned
 from keydeck.engine.errors import TargetError
 from keydeck.engine.pool import CredentialPool
-from keydeck.engine.reset_times import parse_time, wait_in_message
+from keydeck.engine.reset_times import wait_in_message
 from keydeck.engine.targets import resolve_target
+from keydeck.engine.times import parse_time
 
 pytestmark = pytest.mark.interop
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, LONGEST_WAIT_S, Policy, Rule, filed_wait
 from keydeck.engine.events import NO_EXTRA, Position, Status
 from keydeck.engine.failures import FailureKind, classify
-from keydeck.engine.reset_times import LONGEST_TOLD_S, jittered, sane
+from keydeck.engine.times import LONGEST_TOLD_S, jittered, sane
 
 _CLEAN: Final = Status()
 NEVER: Final[Position] = (-1, -1)

@@ -7,7 +7,7 @@ other entries hold.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -133,7 +133,7 @@ class _Reader:
         change = Change(line=line)
         for name, part, at in parts:
             try:
-                wanted = replace(change, **_field(name, part))
+                wanted = change._replace(**_field(name, part))
                 _check_caps(wanted)
             except CooldownWrong as wrong:
                 self.told(at, str(wrong))
@@ -168,7 +168,7 @@ def check_change(fields: Mapping[str, object]) -> None:
         raise CooldownWrong("nothing is to change")
     change = Change()
     for name, value in fields.items():
-        change = replace(change, **read_field(name, str(value)))
+        change = change._replace(**read_field(name, str(value)))
     _check_caps(change)
 
 

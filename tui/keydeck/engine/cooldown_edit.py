@@ -61,7 +61,7 @@ class Entry:
     def change(self, policy: Policy) -> Change | None:
         """Return what a policy says here, without the line where it does; None for nothing."""
         found = self.changes(policy).get(self.name)
-        return replace(found, line=0) if found else None
+        return found._replace(line=0) if found else None
 
     def shadowed_by(self, policy: Policy) -> set[str]:
         """Return the providers whose entry of the same name counts instead of this one."""
@@ -73,12 +73,12 @@ class Entry:
         """Return the policy with another change here, or with none."""
         changes = {name: each for name, each in self.changes(policy).items() if name != self.name}
         if change is not None:
-            changes[self.name] = replace(change, line=change.line or 1)
+            changes[self.name] = change._replace(line=change.line or 1)
         if self.row_id:
-            return replace(policy, keys={**policy.keys, self.row_id: changes})
+            return policy._replace(keys={**policy.keys, self.row_id: changes})
         if self.provider:
-            return replace(policy, providers={**policy.providers, self.provider: changes})
-        return replace(policy, everywhere=changes)
+            return policy._replace(providers={**policy.providers, self.provider: changes})
+        return policy._replace(everywhere=changes)
 
 
 def entry_of(name: str, *, provider: str = "", row_id: str = "") -> Entry:
@@ -103,7 +103,7 @@ def change_of(texts: Mapping[str, str], base: Change | None = None) -> Change:
     try:
         for name, text in texts.items():
             blank = {name if name in ("grows", "terminal_after") else f"{name}_s": None}
-            change = replace(change, **(read_field(name, text.strip()) if text.strip() else blank))
+            change = change._replace(**(read_field(name, text.strip()) if text.strip() else blank))
         check_change(_fields(change))
     except CooldownWrong as wrong:
         raise Refused(str(wrong)) from None

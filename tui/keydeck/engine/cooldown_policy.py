@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from keydeck.engine.failures import FailureKind, usual_kind
 
@@ -24,8 +23,7 @@ class Rotates(StrEnum):
     NO = "no"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What a failure of one kind costs."""
 
     wait_s: float
@@ -70,8 +68,7 @@ TABLE: Final[Mapping[str, Rule]] = MappingProxyType(
 """The defaults of design 4."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What the operator wants otherwise; None leaves a value as it was."""
 
     wait_s: float | None = None
@@ -101,17 +98,16 @@ Changes = Mapping[str, Change]
 _NO_CHANGES: Final[Changes] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """The table and what the operator changed in it; the most specific wins: key, provider, everywhere.
 
     On one level a status wins over a kind, 529 over ``provider``. Where the body says another kind than the
     status does, a spent balance in a 429, the kind wins.
     """
 
-    everywhere: Changes = field(default_factory=lambda: _NO_CHANGES)
-    providers: Mapping[str, Changes] = field(default_factory=lambda: MappingProxyType({}))
-    keys: Mapping[str, Changes] = field(default_factory=lambda: MappingProxyType({}))
+    everywhere: Changes = _NO_CHANGES
+    providers: Mapping[str, Changes] = MappingProxyType({})
+    keys: Mapping[str, Changes] = MappingProxyType({})
 
     def rule(self, kind: str, code: int | None, provider: str = "", row_id: str = "") -> Rule:
         """Return the rule for a failure; a kind that only a newer version knows is like an unknown one."""

@@ -14,8 +14,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint
+from keydeck.engine.times import parse_time
 
 if TYPE_CHECKING:
     from keydeck.engine.claims import Lease, Probe

@@ -17,9 +17,9 @@ from keydeck.engine.credential import BadRow, Credential, Row, derived_id, is_ma
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.providers import CUSTOM_PREFIX, Provider, default_base_url, is_custom, registry
-from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret, fingerprint, why_not_a_secret
 from keydeck.engine.store import EMPTY_STORE, StoreSnapshot
+from keydeck.engine.times import parse_time
 from keydeck.engine.tokens import identity
 
 ENV_PREFIX: Final = "env:"

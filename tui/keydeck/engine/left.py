@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.events import Status
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 FIELD: Final = "left"
 _PAST_KEPT: Final = 6
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(NamedTuple):
     """Which secrets a row has and had, by their marks (`raw_rows.mark_of`)."""
 
     present: str
@@ -37,19 +37,18 @@ class Keys:
         return [self.present, self.lies, *self.past] if self.past or self.lies else self.present
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """Of the order only what differs is told; most files have nothing of it."""
 
-    order: Mapping[str, float] = field(default_factory=dict)
+    order: Mapping[str, float] = _NOTHING
     """Row → the priority that hermes gave it, where ours was not put back yet."""
     ordered_at: float = 0.0
     """When priorities were put right last, in epoch seconds."""
-    keys: Mapping[str, str | list[Any]] = field(default_factory=dict)
+    keys: Mapping[str, str | list[Any]] = _NOTHING
     """Row → the form of its `Keys`."""
-    status: Mapping[str, Status] = field(default_factory=dict)
+    status: Mapping[str, Status] = _NOTHING
     """Row → the status that was written into it, where it was not clean."""
-    dead: Mapping[str, str] = field(default_factory=dict)
+    dead: Mapping[str, str] = _NOTHING
     """Row → its provider, of those that need a login: should one be missing, nothing else says whose it was."""
 
     def had_others(self, row_id: str) -> bool:

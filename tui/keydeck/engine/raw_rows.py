@@ -11,8 +11,8 @@ from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, is_secret_ke
 from keydeck.engine.events import Seen, Status
 from keydeck.engine.providers import canonical
 from keydeck.engine.redact import Scrubber, visible
-from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret
+from keydeck.engine.times import parse_time
 
 CLEAN: Final = Status()
 _LONGEST_MESSAGE: Final = 2000

@@ -9,7 +9,6 @@ from keydeck.engine.blame import Requests
 from keydeck.engine.cooldown import ACCOUNT
 from keydeck.engine.events import START, Failed, Position, Succeeded
 from keydeck.engine.redact import Scrubber, visible
-from keydeck.engine.reset_times import reset_time
 from keydeck.engine.roster import Roster
 from keydeck.engine.secret import Secret
 from keydeck.engine.verdict import Verdict, Verdicts
@@ -51,6 +50,8 @@ class Reports:
             report: what the caller says of it.
         """
         roster, row = self._roster, self._roster.ready.rows[place]
+        from keydeck.engine.reset_times import reset_time
+
         reason, message = self._texts(report)
         secret = row.live_secret
         policy = roster.snapshot.policy

@@ -1,7 +1,7 @@
 """Every way a file or a provider says "come back at". Pure: nothing here reads the clock or draws a number.
 
 What hermes reads comes first and means the same (hermes-pool 5.3); then what it passes over (hermes-recovery
-G14). One parser for every field, so that seconds, milliseconds and ISO agree (FS-09).
+G14). Loaded with the first failure: its patterns are many.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from itertools import chain
 from typing import Any, Final
 
-# Above this a number is milliseconds: as seconds it would lie 31,000 years ahead (hermes-pool 5.3).
-_MILLISECONDS_FROM: Final = 1e12
-# The last second `datetime` can show; a time beyond it could be neither drawn nor compared.
-_LAST_SECOND: Final = 253402300799.0
+from keydeck.engine.times import from_number, parse_time
 
 _NUMBER: Final = r"(\d+(?:\.\d+)?)"
 _MESSAGE_WAITS: Final = (
@@ -30,10 +26,6 @@ _MESSAGE_WAITS: Final = (
 # A time this small is no date but a wait: `x-ratelimit-reset: 30`, taken for 1970 (G14).
 _WAIT_BELOW: Final = 1e8
 _NO_WAIT_FROM: Final = 1e10
-LONGEST_TOLD_S: Final = 8 * 86400.0
-"""A wait beyond this is no throttle: a slip of the provider, or a date that concerns the bill (design 4)."""
-_SPREAD: Final = 0.1
-_LONGEST_SPREAD_S: Final = 30.0
 # Longer texts are pages, not sentences.
 _LONGEST_TEXT: Final = 4000
 _LONGEST_WAIT: Final = 64
@@ -62,46 +54,6 @@ _SPOKEN_FIELD: Final = re.compile(
     r"(\d{1,12}(?:\.\d{1,12})?(?:m?s)?)(?![\w.]*\d|\s*[a-z])",
     re.IGNORECASE,
 )
-
-
-def parse_time(value: Any) -> float | None:
-    """Return epoch seconds, or None for anything that names no point in time.
-
-    Args:
-        value: seconds, milliseconds (above 1e12), either as text, or ISO 8601; naive ISO is local time.
-    """
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | float):
-        return _from_number(value)
-    if isinstance(value, str):
-        return _from_text(value.strip())
-    return None
-
-
-def _from_number(value: float) -> float | None:
-    try:
-        seconds = float(value)
-    except OverflowError:
-        return None
-    if not math.isfinite(seconds) or seconds <= 0:
-        return None
-    if seconds > _MILLISECONDS_FROM:
-        seconds /= 1000
-    return seconds if seconds <= _LAST_SECOND else None
-
-
-def _from_text(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        return _from_number(float(text))
-    except ValueError:
-        pass
-    try:
-        return _from_number(datetime.fromisoformat(text).timestamp())
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def wait_in_message(message: str) -> float | None:
@@ -182,21 +134,6 @@ def _in_fields(fields: Mapping[str, Any], now: float) -> float | None:
         if (told := _http_date(fields.get(name))) is not None:
             return told
     return _limits_end(fields, now)
-
-
-def sane(told: float | None, at: float) -> float | None:
-    """Return the told end of a wait that begins at `at`, if it lies ahead and within `LONGEST_TOLD_S`."""
-    return told if told is not None and 0 < told - at <= LONGEST_TOLD_S else None
-
-
-def jittered(wait_s: float, chance: float) -> float:
-    """Return a wait made up to a tenth or half a minute longer, never shorter: not all come back at once.
-
-    Args:
-        wait_s: seconds.
-        chance: a random number in [0, 1); it is drawn by the caller.
-    """
-    return wait_s + min(wait_s * _SPREAD, _LONGEST_SPREAD_S) * min(max(chance, 0.0), 1.0)
 
 
 # --- the fields of an answer -------------------------------------------------------------------------------
@@ -284,7 +221,7 @@ def _http_date(value: Any) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        return _from_number(parsedate_to_datetime(value).timestamp())
+        return from_number(parsedate_to_datetime(value).timestamp())
     except (ValueError, OverflowError, OSError, TypeError):
         return None
 

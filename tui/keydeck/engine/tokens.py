@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from keydeck.engine.reset_times import parse_time
 from keydeck.engine.secret import Secret
+from keydeck.engine.times import parse_time
 
 if TYPE_CHECKING:
     from keydeck.engine.credential import Credential

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from keydeck.engine.clock import Clock
 from keydeck.engine.ready import Ready
@@ -26,8 +25,7 @@ class WaitKind(StrEnum):
     """It has rows, and no request may go to any of them now."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitState:
+class WaitState(NamedTuple):
     """What a pool can do now, and which row is back first."""
 
     kind: WaitKind

@@ -356,7 +356,7 @@ def _keys(before: Keys | None, mark: str, *, is_old: bool) -> Keys:
     if before is None:
         return Keys(mark)
     if is_old or mark == before.lies:
-        return replace(before, lies=mark)
+        return before._replace(lies=mark)
     return before.follow(mark)
 
 
