@@ -184,6 +184,7 @@ CHANGES = st.builds(
     cap_s=CAPS,
     sole_cap_s=CAPS,
     terminal_after=st.none() | st.integers(0, 100),
+    line=st.just(0),
 )
 NAMES = st.sampled_from(["429", "503", *KINDS])
 ENTRIES = (
