@@ -14,6 +14,7 @@ from interop.conftest import Another
 from interop.hermes import Hermes, Keydeck
 from interop.scenes import (
     CODEX_LOGIN,
+    HOUR,
     MINIMAX_LOGIN,
     NOUS_LOGIN,
     XAI_LOGIN,
@@ -23,6 +24,7 @@ from interop.scenes import (
     pkce_login,
     qwen_login,
 )
+from keydeck.engine.clock import wall_clock
 from keydeck.engine.pool import CredentialPool
 
 pytestmark = pytest.mark.interop
@@ -204,17 +206,21 @@ def test_a_typed_in_key_goes_and_nothing_else(hermes: Hermes, home: Path, deck: 
 
 # --- profiles ----------------------------------------------------------------------------------------------
 
-ROOT_POOLS = {
-    "openrouter": [a_key("aaa001", "root-1"), a_key("aaa002", "root-2", priority=1, **benched(until=4e9))],
-    "deepseek": keys("ddd001"),
-}
+
+def root_pools() -> dict[str, list[dict[str, Any]]]:
+    """Return two pools, of whose rows one is benched for an hour."""
+    out = benched(last_status_at=wall_clock() - 60, until=wall_clock() + HOUR)
+    return {
+        "openrouter": [a_key("aaa001", "root-1"), a_key("aaa002", "root-2", priority=1, **out)],
+        "deepseek": keys("ddd001"),
+    }
 
 
 def test_a_profile_shows_the_roots_rows_and_copies_none(another: Another, home: Path, user: Path) -> None:
     """In a profile both programs see the root's rows; whatever Keydeck writes there, none gets into its file."""
     profile = home / "profiles" / "work"
     profile.mkdir(parents=True)
-    root = write_store(home, ROOT_POOLS).read_bytes()
+    root = write_store(home, root_pools()).read_bytes()
     deck = Keydeck(home, user)
     in_profile = ("--profile", "work")
     hermes = another(profile)
@@ -278,7 +284,7 @@ def test_a_bench_in_a_profile_does_not_copy_the_roots_rows(another: Another, hom
     """An agent in a profile that benches an inherited row obeys that itself, and writes into neither file."""
     profile = home / "profiles" / "work"
     profile.mkdir(parents=True)
-    root = write_store(home, ROOT_POOLS).read_bytes()
+    root = write_store(home, root_pools()).read_bytes()
     pool = CredentialPool("openrouter", a_reader_of(home, profile="work"))
     first = pool.select()
     assert first is not None

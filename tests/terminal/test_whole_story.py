@@ -31,10 +31,11 @@ print(json.dumps([json.loads((home / "auth.json").read_text()), yaml.safe_load((
 def write_the_home(home: Path) -> None:
     """Write the home of the story with much in it that is none of the story's business."""
     now = wall_clock()
+    out = benched(402, last_status_at=now - 60, until=now + story.HOUR)
     others = {
         "anthropic": [
             a_login("log001", "team", expires_at_ms=int((now + story.HOUR) * 1000), x_note={"deep": [1]}),
-            a_key("o0o001", "spare", priority=1, x_number=1.0, **benched(402, until=now + story.HOUR)),
+            a_key("o0o001", "spare", priority=1, x_number=1.0, **out),
         ],
         "of-another-tool": [a_key("o0o002", "foreign")],
     }
