@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -259,7 +260,7 @@ def lease_for_ever(home: Path, ttl_s: float, taken: Queue[str | None]) -> None:
     pool = load_pool("openrouter", home=home, around=around(home.parent))
     with pool.lease(at_most=1, ttl_s=ttl_s) as lease:
         taken.put(lease.credential.id if lease else None)
-        time.sleep(60)
+        signal.pause()
 
 
 def lease_alone(home: Path, times: int) -> tuple[int, int]:

@@ -43,6 +43,21 @@ class FakeClock:
         self.now += seconds
 
 
+class SteppingClock(FakeClock):
+    """A wall clock that can be set, beside one that cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ticks = 5.0
+
+    def monotonic(self) -> float:
+        return self.ticks
+
+    def forward(self, seconds: float) -> None:
+        super().forward(seconds)
+        self.ticks += seconds
+
+
 def a_key(row_id: str = "aaa001", label: str | None = None, **fields: Any) -> dict[str, Any]:
     """Return a raw row: a ready manual API key unless `fields` say otherwise."""
     row = {

@@ -14,7 +14,8 @@ from textual.notifications import SeverityLevel
 
 from fakes import NOW, FakeClock, a_key, benched, keys, load, load_whole, lock_held, tree, write_store
 from keydeck.dashboard.toasts import Toasts
-from keydeck.engine.acts import Done, Operator
+from keydeck.engine.acting import Done
+from keydeck.engine.acts import Operator
 from keydeck.engine.errors import StoreReadOnly
 from ui import Ui, running
 

@@ -22,7 +22,8 @@ from fakes import (
     without_powers,
     write_store,
 )
-from keydeck.engine.acts import Done, Operator
+from keydeck.engine.acting import Done
+from keydeck.engine.acts import Operator
 from keydeck.engine.checks import LONGEST_LABEL, checked_label
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.errors import (

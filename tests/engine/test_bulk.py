@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakes import NOW, a_key, a_reader, benched, keys, load, lock_held, tree, write_store
-from keydeck.engine.acts import Done, Operator, Undo
+from keydeck.engine.acting import Done, Undo
+from keydeck.engine.acts import Operator
 from keydeck.engine.bulk import Act, each
 from keydeck.engine.errors import KeydeckError, LockBusy, TargetError
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fakes import a_reader, keys, tree, write_store
-from keydeck.engine.acts import Done, Operator, Undo
+from keydeck.engine.acting import Done, Undo
+from keydeck.engine.acts import Operator
 from keydeck.engine.cooldown_edit import Entry, entry_of
 from keydeck.engine.cooldown_policy import Change
 from keydeck.engine.errors import ConfigBroken, ConfigReadOnly, Refused

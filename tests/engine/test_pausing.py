@@ -20,7 +20,8 @@ from fakes import (
     tree,
     write_store,
 )
-from keydeck.engine.acts import Done, Operator
+from keydeck.engine.acting import Done
+from keydeck.engine.acts import Operator
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.errors import LockBusy, Refused, StoreReadOnly, TargetError
 from keydeck.engine.events import Outside, Paused, Resumed, Status

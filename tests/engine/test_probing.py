@@ -8,7 +8,19 @@ from typing import TypeVar
 import pytest
 
 from crowd import probe_of_many
-from fakes import NOW, FakeClock, a_key, a_login, a_pool, a_reader, benched, keys, tree, write_store
+from fakes import (
+    NOW,
+    FakeClock,
+    SteppingClock,
+    a_key,
+    a_login,
+    a_pool,
+    a_reader,
+    benched,
+    keys,
+    tree,
+    write_store,
+)
 from keydeck.engine.checkpoint import read_checkpoint
 from keydeck.engine.events import Probed
 from keydeck.engine.files import Disk
@@ -179,25 +191,10 @@ def test_rows_with_one_secret_are_tried_as_one(home: Path, clock: FakeClock) -> 
     assert (picked(pool), picked(other)) == ("aaa001", "ccc003")
 
 
-class SetClock(FakeClock):
-    """A wall clock that can be set, beside one that cannot."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ticks = 5.0
-
-    def monotonic(self) -> float:
-        return self.ticks
-
-    def forward(self, seconds: float) -> None:
-        super().forward(seconds)
-        self.ticks += seconds
-
-
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 def test_setting_the_clock_makes_no_row_probe_for_hours(two: Path, step: float) -> None:
     """An hour forth or back, a minute of silence is a minute."""
-    clock = SetClock()
+    clock = SteppingClock()
     pool = a_pool(two, clock=clock)
     assert picked(pool) == "bbb002"
     clock.now += step

@@ -20,6 +20,7 @@ from fakes import (
     NOW,
     FailingDisk,
     FakeClock,
+    SteppingClock,
     a_home,
     a_key,
     a_login,
@@ -736,21 +737,6 @@ def test_rule_10_an_old_order_that_comes_back_is_lost_and_put_right_at_once(two:
 
 
 # --- 11 and 12: time and forks -----------------------------------------------------------------------------
-
-
-class SteppingClock(FakeClock):
-    """A wall clock that can be set, beside one that cannot."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ticks = 5.0
-
-    def monotonic(self) -> float:
-        return self.ticks
-
-    def forward(self, seconds: float) -> None:
-        super().forward(seconds)
-        self.ticks += seconds
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])

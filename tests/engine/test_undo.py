@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fakes import NOW, a_key, a_reader, benched, keys, load, write_store
-from keydeck.engine.acts import Done, Operator, Undo
+from keydeck.engine.acting import Done, Undo
+from keydeck.engine.acts import Operator
 from keydeck.engine.errors import Refused, TargetError
 
 

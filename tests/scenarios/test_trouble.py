@@ -16,6 +16,7 @@ from fakes import (
     NOW,
     FailingDisk,
     FakeClock,
+    SteppingClock,
     a_home,
     a_pool,
     a_reader,
@@ -253,19 +254,6 @@ class TestAFullDisk:
         disk.heal()
         assert pool._store.checkpoint()
         assert kinds(pool._store) == []
-
-
-class SteppingClock(FakeClock):
-    """A wall clock that can be set, beside one that cannot."""
-
-    ticks = 5.0
-
-    def monotonic(self) -> float:
-        return self.ticks
-
-    def forward(self, seconds: float) -> None:
-        super().forward(seconds)
-        self.ticks += seconds
 
 
 class TestAClockThatIsSetBackAnHour:

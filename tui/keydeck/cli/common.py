@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from keydeck.engine.acts import Done, Operator
+from keydeck.engine.acting import Done
+from keydeck.engine.acts import Operator
 from keydeck.engine.credential import Row
 from keydeck.engine.errors import Refused
 from keydeck.engine.home import Surroundings, locate_home

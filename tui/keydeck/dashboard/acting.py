@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from keydeck.engine.acts import UNDO_OF_REMOVAL_S, Done, Operator, Undo
+from keydeck.engine.acting import Done, Undo
+from keydeck.engine.acts import UNDO_OF_REMOVAL_S, Operator
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
 from keydeck.engine.snapshot import HomeReader
 

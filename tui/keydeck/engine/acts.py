@@ -5,80 +5,38 @@ Every act addresses a row by id, works on a fresh read under the lock, and is be
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from keydeck.engine.backups import back_up_now
+from keydeck.engine.acting import Done, Undo, inherited_text, pool_key_of, stored_row
 from keydeck.engine.checks import checked_label, checked_url, default_label, must_be_new, must_take_keys
-from keydeck.engine.config import KNOWN_STRATEGIES, check_not_managed, custom_pool_key, set_strategy
-from keydeck.engine.credential import CLEAN_STATUS, BadRow, Credential, Row, VanishedRow, is_manual
+from keydeck.engine.config_acts import ConfigActs
+from keydeck.engine.credential import CLEAN_STATUS, Credential, VanishedRow, is_manual
 from keydeck.engine.discovery import custom_base_url
-from keydeck.engine.errors import ConfigReadOnly, Refused, TargetError
-from keydeck.engine.events import Configured, Dismissed, Outside, Paused, Resumed, Seen
-from keydeck.engine.parking import FOR_GOOD
+from keydeck.engine.errors import Refused, TargetError
+from keydeck.engine.events import Dismissed, Outside, Seen
+from keydeck.engine.pause_acts import PauseActs
 from keydeck.engine.providers import (
-    CUSTOM_PREFIX,
     canonical,
     default_base_url,
     is_custom,
     names_of,
-    registry,
-    unknown_provider,
 )
 from keydeck.engine.secret import Secret, why_not_a_secret
-from keydeck.engine.snapshot import HomeReader, PoolSnapshot
 from keydeck.engine.sources import Shut, shut_source
-from keydeck.engine.store import LOCK_TIMEOUT_S, StoreSnapshot, Transaction, WaitNotice, ignore_wait
+from keydeck.engine.store import StoreSnapshot
 
 UNDO_OF_REMOVAL_S: Final = 60.0
 """How long a removed secret may wait in memory for an undo, in seconds."""
 
-if TYPE_CHECKING:
-    from keydeck.engine.cooldown_edit import Entry
-    from keydeck.engine.cooldown_policy import Change
 
 # Strategies that do not care which row stands first.
 _UNORDERED: Final = frozenset({"least_used", "random"})
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """The inverse of an act. Nothing of it is stored; secrets wait in it as `Secret`."""
-
-    text: str = field(repr=False)
-    """What would be undone: ``removal of spare``; of any length and look, like the labels in it."""
-    run: Callable[[Operator], Done] = field(repr=False)
-    holds_secret: bool = False
-    """Whether it has to be dropped after `UNDO_OF_REMOVAL_S`."""
-    takes_key: bool = False
-    """Whether it takes a key away that is nowhere else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An act that took: one line about it, what the operator should know besides, and its inverse."""
-
-    text: str
-    notes: tuple[str, ...] = ()
-    credential_id: str | None = None
-    undo: Undo | None = field(default=None, repr=False, compare=False)
-
-
-class Operator:
+class Operator(PauseActs, ConfigActs):
     """Acts on one home, for the whole of its life the same one."""
-
-    def __init__(
-        self, reader: HomeReader, *, timeout_s: float = LOCK_TIMEOUT_S, on_wait: WaitNotice = ignore_wait
-    ) -> None:
-        self._reader = reader
-        self._timeout_s = timeout_s
-        self._on_wait = on_wait
 
     def add_key(
         self, provider: str, secret: Secret, *, label: str | None = None, base_url: str | None = None
@@ -103,7 +61,7 @@ class Operator:
             stored = change.snapshot()
             rows = [row for row in stored.pools.get(provider, ()) if isinstance(row, Credential)]
             must_be_new(rows, secret, label)
-            pool_key = _pool_key(stored, provider)
+            pool_key = pool_key_of(stored, provider)
             row = Credential(
                 id=_new_id(stored),
                 provider=provider,
@@ -139,7 +97,7 @@ class Operator:
         with self._transaction() as change:
             stored = change.snapshot()
             if row.stored:
-                row = _stored_row(stored, row)
+                row = stored_row(stored, row)
                 change.remove_row(row.stored_under, row.id)
             if not _has_sibling(stored, row):
                 shut = shut_source(self._reader, change, row)
@@ -166,7 +124,7 @@ class Operator:
         with self._transaction() as change:
             rows = change.snapshot().pools.get(provider, ())
             if wanted and wanted.stored:
-                rows = (_stored_row(change.snapshot(), wanted),)
+                rows = (stored_row(change.snapshot(), wanted),)
             for row in rows if wanted is None or wanted.stored else ():
                 if isinstance(row, Credential) and is_marked(row):
                     change.update_row(row.stored_under, row.id, CLEAN_STATUS)
@@ -181,43 +139,6 @@ class Operator:
             f"reset of {what}", lambda operator: operator.write_back(marks, CLEAN_STATUS, f"reset of {what}")
         )
         return Done(f"reset {what}", (note,), wanted.id if wanted else None, undo)
-
-    def pause(self, provider: str, credential_id: str, *, until: float | None = None) -> Done:
-        """Take one credential out, for good or until a time (epoch seconds); what is under way goes on.
-
-        hermes finds it benched until then. A row that is only offered is stored.
-
-        Raises:
-            TargetError: the row is gone.
-            Refused: the time is over, or the row belongs to the root profile or cannot be read.
-            StoreError: the store is busy, unreadable or read-only.
-        """
-        now, end = self._reader.clock(), FOR_GOOD if until is None else until
-        if not end > now:
-            raise Refused("that time is over already")
-        row, said = self._row(canonical(provider), credential_id), _pause_text(end, now)
-        before = self._set_pause(row, end)
-        if before == end:
-            return Done(f"{row.label} ({row.id}) is {said} already")
-        undo = Undo(f"pause of {row.label}", lambda operator: operator.take_pause_back(row, before, end))
-        return Done(f"{said}: {row.label} ({row.id})", self._pause_notes(row), row.id, undo)
-
-    def resume(self, provider: str, credential_id: str) -> Done:
-        """Let a paused credential work again, with the bench or error it had.
-
-        Raises:
-            TargetError: the row is gone.
-            Refused: the row belongs to the root profile, or cannot be read.
-            StoreError: the store is busy, unreadable or read-only.
-        """
-        row = self._row(canonical(provider), credential_id)
-        before = self._set_pause(row, None)
-        if before is None:
-            return Done(f"{row.label} ({row.id}) is not paused")
-        undo = Undo(f"resuming {row.label}", lambda operator: operator.take_pause_back(row, before, None))
-        notes = ("it is still out: what happened to it before goes on",)
-        is_out = self._is_out(row.provider, row.id)
-        return Done(f"resumed {row.label} ({row.id})", notes if is_out else (), row.id, undo)
 
     def edit(
         self,
@@ -255,7 +176,7 @@ class Operator:
             fields["base_url"] = checked_url(base_url)
         with self._transaction() as change:
             stored = change.snapshot()
-            here = _stored_row(stored, row)
+            here = stored_row(stored, row)
             _must_be_as_seen(here, seen)
             fields = {name: value for name, value in fields.items() if getattr(here, name) != value}
             if "label" in fields:
@@ -324,7 +245,7 @@ class Operator:
     def take_back(self, row: Credential) -> Done:
         """Undo an addition."""
         with self._transaction() as change:
-            here = _stored_row(change.snapshot(), row)
+            here = stored_row(change.snapshot(), row)
             if here.access_token != row.access_token:
                 raise Refused(f"{row.label} has another key by now; nothing was undone")
             change.remove_row(here.stored_under, here.id)
@@ -362,15 +283,6 @@ class Operator:
         self._must_be_there(row.provider, row.id)
         return Done(f"{row.label} is listed again: {row.reason}", (), row.id)
 
-    def take_pause_back(self, row: Credential, former: float | None, left: float | None) -> Done:
-        """Undo a pause or its end: give a row the pause it had, if it still has the one that was `left`."""
-        if former is not None and former <= self._reader.clock():
-            raise Refused(f"the pause of {row.label} would be over by now; nothing was undone")
-        self._set_pause(row, former, seen=(left,))
-        return Done(
-            f"{row.label} works again" if former is None else f"{row.label} is paused again", (), row.id
-        )
-
     def write_back(
         self, rows: list[tuple[Credential, dict[str, Any]]], left: Mapping[str, Any], what: str
     ) -> Done:
@@ -378,7 +290,7 @@ class Operator:
         with self._transaction() as change:
             stored = change.snapshot()
             for row, former in rows:
-                here = _stored_row(stored, row)
+                here = stored_row(stored, row)
                 if any(getattr(here, name) != left[name] for name in former):
                     raise Refused(
                         f"{here.label} was changed meanwhile by another program; nothing was undone"
@@ -386,156 +298,7 @@ class Operator:
                 change.update_row(here.stored_under, here.id, former)
         return Done(f"undid the {what}", (), rows[0][0].id if len(rows) == 1 else None)
 
-    def set_strategy(self, provider: str, strategy: str) -> Done:
-        """Choose how a pool picks; changes that one value of config.yaml.
-
-        Raises:
-            Refused: no such strategy or provider, or the file's form does not allow a safe edit.
-            ConfigError: config.yaml is broken, managed or read-only.
-        """
-        provider = self._known(provider)
-        pool_key = _pool_key(self._reader.store.snapshot(), provider)
-        name, before = strategy.strip().lower(), self._reader.config().strategy_of(pool_key)
-        if name not in KNOWN_STRATEGIES:
-            raise Refused(f"no strategy {strategy!r}; there are {', '.join(KNOWN_STRATEGIES)}")
-        if name == before:
-            return Done(f"{provider} picks by {name} already")
-        changed = set_strategy(
-            self._reader.home,
-            pool_key,
-            name,
-            env=self._reader.env(),
-            disk=self._reader.disk,
-            before_write=self._keep_config_copy,
-        )
-        if self._reader.config().strategy_of(pool_key) != name:
-            raise Refused("config.yaml did not keep the change; is another program writing it?")
-        if changed:
-            self._reader.store.append(Configured(provider=provider, strategy=name))
-        notes = ("hermes reads sticky as fill_first",) if name == "sticky" else ()
-        undo = Undo(f"strategy of {provider}", lambda operator: operator.set_strategy(provider, before))
-        can_undo = changed and before in KNOWN_STRATEGIES
-        said = f"{provider} {'now picks' if changed else 'already picked'} by {name}"
-        return Done(said, notes, undo=undo if can_undo else None)
-
-    def set_cooldown(self, entry: Entry, change: Change) -> Done:
-        """Choose how long one kind of failure benches; changes that one entry of config.yaml.
-
-        Raises:
-            Refused: no such provider, it makes no sense, or the file's form does not allow a safe edit.
-            ConfigError: config.yaml is broken, managed or read-only.
-        """
-        return self._put_cooldown(entry, change)
-
-    def clear_cooldown(self, entry: Entry) -> Done:
-        """Let a kind of failure cost again what it costs without this entry of config.yaml.
-
-        Raises:
-            Refused: no such provider, or the file's form does not allow a safe edit.
-            ConfigError: config.yaml is broken, managed or read-only.
-        """
-        return self._put_cooldown(entry, None)
-
-    def _put_cooldown(self, entry: Entry, change: Change | None) -> Done:
-        from keydeck.engine.cooldown_edit import entry_text, write_cooldown
-
-        if entry.provider:
-            entry = replace(entry, provider=self._known(entry.provider))
-        before, what = entry.change(self._reader.config().cooldown), entry_text(entry, change)
-        changed = write_cooldown(
-            self._reader.home,
-            entry,
-            change,
-            env=self._reader.env(),
-            disk=self._reader.disk,
-            before_write=self._keep_config_copy,
-        )
-        if not changed:
-            return Done(f"{what} already")
-        left = entry.change(self._reader.config().cooldown)
-        self._reader.store.append(Configured(provider=entry.provider, cooldown=entry.name))
-        undo = Undo(
-            f"wait after {entry.name}", lambda operator: operator.take_cooldown_back(entry, before, left)
-        )
-        own = sorted(entry.shadowed_by(self._reader.config().cooldown))
-        has = "has an entry of its own" if len(own) == 1 else "have entries of their own"
-        return Done(what, (f"{', '.join(own)} {has}",) if own else (), undo=undo)
-
-    def take_cooldown_back(self, entry: Entry, former: Change | None, left: Change | None) -> Done:
-        """Undo a change of a wait: give an entry what it said, if it still says what was `left`."""
-        if entry.change(self._reader.config().cooldown) != left:
-            raise Refused(f"the wait after {entry.name} was changed meanwhile; nothing was undone")
-        return self._put_cooldown(entry, former)
-
-    def strategy_obstacle(self) -> str | None:
-        """Say why nothing can be written into config.yaml now, or None."""
-        home = self._reader.home
-        try:
-            check_not_managed(home, self._reader.env(), self._reader.disk)
-        except ConfigReadOnly as error:
-            return error.reason
-        if home.path.is_dir() and not os.access(home.path, os.W_OK):
-            return f"{home.path} is not writable"
-        return None
-
     # --- parts -----------------------------------------------------------------------------------------
-
-    def _set_pause(
-        self, row: Credential, until: float | None, *, seen: tuple[float | None] | None = None
-    ) -> float | None:
-        """Pause a row until a time, or None: let it work; return the pause it had.
-
-        Args:
-            row: whose pause.
-            until: its end in epoch seconds, infinity for none.
-            seen: the only pause that may be replaced, where not every one may.
-        """
-        with self._transaction() as change:
-            if row.stored:
-                row = _stored_row(change.snapshot(), row)
-            before = self._pause_of(row)
-            if seen is not None and (before,) != seen:
-                raise Refused(f"{row.label} was paused or resumed meanwhile; nothing was undone")
-            if before == until:
-                return before
-            if not row.stored:
-                change.add_row(row.stored_under or row.provider, row.to_json())
-            known: dict[str, Any] = {"ids": (row.id,), "provider": row.provider}
-            end = None if until == FOR_GOOD else until
-            change.tell(Resumed(**known) if until is None else Paused(**known, until=end))
-        self._must_hold(row.provider, row.id, {"paused": until})
-        return before
-
-    def _pause_of(self, row: Credential) -> float | None:
-        """Return until when a row is paused by now."""
-        facts = self._reader.store.facts(row.id)
-        until = facts.paused if facts else None
-        return until if until is not None and until > self._reader.clock() else None
-
-    def _pause_notes(self, row: Credential) -> tuple[str, ...]:
-        """Return what a pause does not do, and what it leaves behind."""
-        pool = self._pool(row.provider)
-        twins = [other for other in pool.rows if isinstance(other, Credential) and other.id != row.id]
-        same = [other.label for other in twins if row.access_token and other.access_token == row.access_token]
-        notes = [f"{', '.join(same)} has the same key and goes on"] if same else []
-        if not pool.at(self._reader.clock()).usable:
-            notes.append(f"no key of {row.provider} is ready now")
-        return tuple(notes)
-
-    def _transaction(self) -> AbstractContextManager[Transaction]:
-        return self._reader.store.transaction(timeout_s=self._timeout_s, on_wait=self._on_wait)
-
-    def _pool(self, provider: str) -> PoolSnapshot:
-        snapshot = self._reader.read()
-        if snapshot.trouble:
-            raise snapshot.trouble
-        return snapshot.pool(provider) or PoolSnapshot(provider)
-
-    def _row(self, provider: str, credential_id: str) -> Credential:
-        row = next((row for row in self._pool(provider).rows if row.id == credential_id), None)
-        if row is None:
-            raise TargetError(f"{provider} has no credential {credential_id} any more")
-        return _usable_target(row)
 
     def _vanished(self, provider: str, credential_id: str) -> VanishedRow | None:
         rows = (row for row in self._pool(provider).rows if row.id == credential_id)
@@ -554,29 +317,12 @@ class Operator:
         if all(row.id != credential_id for row in self._pool(provider).rows):
             raise TargetError(f"the new row {credential_id} is gone again: somebody removed it at once")
 
-    def _known(self, provider: str) -> str:
-        """Return the canonical name of a provider that exists, as a built-in, an endpoint or a stored pool."""
-        name = canonical(provider)
-        known = [*registry(), *self._reader.store.snapshot().pools]
-        if name in known or (is_custom(name) and name != CUSTOM_PREFIX):
-            return name
-        known += [endpoint.pool_key for endpoint in self._reader.config().endpoints]
-        if (custom := custom_pool_key(provider)) in known:
-            return custom
-        raise Refused(unknown_provider(provider, known))
-
     def _default_url(self, provider: str) -> str | None:
         if not is_custom(provider):
             return default_base_url(provider)
         if url := custom_base_url(self._reader.config(), provider):
             return url
         raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL (--base-url)")
-
-    def _must_hold(self, provider: str, credential_id: str, fields: Mapping[str, Any]) -> None:
-        """Read again, and see that a row has what was written."""
-        row = next((row for row in self._pool(provider).rows if row.id == credential_id), None)
-        if not isinstance(row, Credential) or any(getattr(row, name) != fields[name] for name in fields):
-            raise TargetError(f"{credential_id} was changed back at once; is another program writing it?")
 
     def _must_be_cleared(self, provider: str, rows: list[Credential]) -> None:
         """Read again, and see that no bench is there that was; a new one may be."""
@@ -588,65 +334,12 @@ class Operator:
                     f"the bench of {row.label} ({row.id}) came back at once; is a program writing it?"
                 )
 
-    def _is_out(self, provider: str, credential_id: str) -> bool:
-        state = self._pool(provider).at(self._reader.clock())
-        return any(row.id == credential_id and not row.health.is_usable for row in state.rows)
-
-    def _keep_config_copy(self, path: Path, _old: bytes) -> None:
-        try:
-            back_up_now(self._reader.disk, path, self._reader.clock())
-        except OSError as error:
-            raise ConfigReadOnly(path, f"no copy could be made first: {error.strerror}") from error
-
-
-def _pause_text(until: float, now: float) -> str:
-    """Return a pause in words, its end in local time."""
-    if not math.isfinite(until):
-        return "paused"
-    try:
-        then, today = datetime.fromtimestamp(until), datetime.fromtimestamp(now)
-    except (ValueError, OverflowError, OSError):
-        return "paused"
-    return (
-        f"paused until {then:%H:%M}" if then.date() == today.date() else f"paused until {then:%Y-%m-%d %H:%M}"
-    )
-
 
 def _new_id(stored: StoreSnapshot) -> str:
     taken = {row.id for rows in stored.pools.values() for row in rows} | stored.retired
     while (fresh := os.urandom(3).hex()) in taken:
         pass
     return fresh
-
-
-def _pool_key(stored: StoreSnapshot, provider: str) -> str:
-    """Return the key under which a provider's rows are stored: an alias, if that is where they are."""
-    rows = stored.pools.get(provider, ())
-    keys = {row.stored_under for row in rows}
-    return provider if not keys or provider in keys else rows[0].stored_under
-
-
-def _usable_target(row: Row) -> Credential:
-    if row.inherited:
-        raise Refused(inherited_text(row.provider))
-    if isinstance(row, VanishedRow):
-        raise Refused(f"{row.label} is {row.reason}; removing it here only takes the line away")
-    if isinstance(row, BadRow):
-        raise Refused(f"that row cannot be read ({row.reason}); mend auth.json by hand")
-    return row
-
-
-def inherited_text(provider: str) -> str:
-    """Return why a pool that shows through from the root profile cannot be changed here."""
-    return f"{provider} is the root profile's here; act on it with --profile default"
-
-
-def _stored_row(stored: StoreSnapshot, row: Credential) -> Credential:
-    """Return a row as the store has it now, secrets and all."""
-    for here in stored.pools.get(row.provider, ()):
-        if here.id == row.id and isinstance(here, Credential):
-            return here
-    raise TargetError(f"{row.label} ({row.id}) is gone: somebody removed it meanwhile")
 
 
 def _must_be_stored(row: Credential) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from keydeck.engine.acts import Done, Operator, Undo
+from keydeck.engine.acting import Done, Undo
+from keydeck.engine.acts import Operator
 from keydeck.engine.errors import KeydeckError, StoreError
 
 Act = Callable[[Operator], Done]

@@ -14,7 +14,8 @@ from textual.widgets import Input, Static
 from keydeck.dashboard.acting import Act
 from keydeck.dashboard.dialogs.form import FormDialog
 from keydeck.dashboard.widgets.text_field import TextField
-from keydeck.engine.acts import Done, Operator, Undo, inherited_text
+from keydeck.engine.acting import Done, Undo, inherited_text
+from keydeck.engine.acts import Operator
 from keydeck.engine.credential import Credential, is_manual
 from keydeck.engine.errors import KeydeckError
 from keydeck.engine.state import READY, RowState

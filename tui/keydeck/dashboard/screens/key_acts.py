@@ -12,7 +12,8 @@ from keydeck.dashboard.dialogs.edit import EditDialog
 from keydeck.dashboard.dialogs.pause import PauseDialog, Until
 from keydeck.dashboard.dialogs.strategy import StrategyDialog
 from keydeck.dashboard.screens.deck import DeckScreen
-from keydeck.engine.acts import Done, Operator, inherited_text
+from keydeck.engine.acting import Done, inherited_text
+from keydeck.engine.acts import Operator
 from keydeck.engine.bulk import each
 from keydeck.engine.credential import BadRow, Credential, Row, VanishedRow
 from keydeck.engine.snapshot import PoolSnapshot
