@@ -180,3 +180,10 @@ def test_a_sentence_told_while_masked_holds_no_name(home: Path) -> None:
     snapshot = a_reader(home).read()
     told = "removed ana@example.com (aaa001) from openrouter. ANAS_KEY is still set in .env"
     assert without_names(told, snapshot) == "removed key (aaa001) from openrouter. key is still set in .env"
+
+
+def test_a_name_inside_a_longer_word_is_no_name(home: Path) -> None:
+    """A key called "old" does not make gaps in "cooldowns"; beside a sign, and where words have no spaces, it is hidden."""
+    write_store(home, {"openrouter": [a_key("aaa001", "old"), a_key("bbb002", "東京鍵")]})
+    told = "the other cooldowns hold: old, (old) and 予備東京鍵"
+    assert without_names(told, a_reader(home).read()) == "the other cooldowns hold: key, (key) and 予備key"

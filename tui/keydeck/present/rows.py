@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -225,8 +226,15 @@ def without_names(text: str, snapshot: HomeSnapshot) -> str:
     sources = {row.source.partition(":")[2] for row in rows if isinstance(row, Credential)}
     names |= {label_text(source, snapshot.scrubber) for source in sources}
     for name in sorted((name for name in names if len(name) >= _SHORTEST_NAME), key=len, reverse=True):
-        text = text.replace(name, "key")
+        text = re.sub(_as_word(name), "key", text)
     return text
+
+
+def _as_word(name: str) -> str:
+    """Return the pattern of a name that is not a piece of a longer word: the label "old" is not in "cooldown"."""
+    before = r"(?<![A-Za-z0-9])" if name[0].isascii() and name[0].isalnum() else ""
+    after = r"(?![A-Za-z0-9])" if name[-1].isascii() and name[-1].isalnum() else ""
+    return f"{before}{re.escape(name)}{after}"
 
 
 def source_text(row: Credential, scrubber: Scrubber) -> str:
