@@ -99,7 +99,11 @@ MUTANTS: Final = (
         "5",
         "a failure is told with the next batch",
         "test_rule_5_a_kill_loses_no_acknowledged_failure_and_a_tenth_of_a_second_of_uses",
-        ("file_store", "self._books.tell([event])", "self._books._enqueue(event)"),
+        (
+            "file_store",
+            "self._books.tell([event])\n            self._standing.absorb()\n        self._arrears.owe_health()",
+            "self._books._enqueue(event)\n            self._standing.absorb()\n        self._arrears.owe_health()",
+        ),
     ),
     mutant(
         "6",
@@ -246,7 +250,7 @@ MUTANTS: Final = (
         "test_rule_11_a_bench_learned_of_after_the_clock_went_back_lasts_no_longer_than_was_meant",
         (
             "ready",
-            "left = until - now if row.last_status_at is None else min(until - now, until - row.last_status_at)",
+            "left = until - now if since is None else min(until - now, until - since)",
             "left = until - now",
         ),
     ),
@@ -356,7 +360,11 @@ MUTANTS: Final = (
         "15",
         "a checkpoint waits for the lock",
         "test_rule_15_a_pick_waits_for_nobody_who_holds_the_lock",
-        ("writer", "self._file.locked(timeout_s=0,", "self._file.locked(timeout_s=3,"),
+        (
+            "writer",
+            "self._file.locked(timeout_s=timeout_s, on_wait=ignore_wait)",
+            "self._file.locked(timeout_s=3, on_wait=ignore_wait)",
+        ),
     ),
     mutant(
         "15",
@@ -373,7 +381,7 @@ MUTANTS: Final = (
         "a linked file is locked beside its name alone",
         "tests/engine/test_locks.py::test_a_lock_through_a_symlink_locks_both_places",
         (
-            "auth_file",
+            "locks",
             "return [beside_name] if same else [beside_name, beside_target]",
             "return [beside_name]",
         ),
