@@ -304,8 +304,8 @@ MUTANTS: Final = (
         "test_rule_13_a_section_without_a_journal_is_enough",
         (
             "books",
-            "max([self.ledger.position[0], *self.journal.segments()]) + 1",
-            "max([0, *self.journal.segments()]) + 1",
+            "self.begin_segment(self.ledger.position[0] + 1)",
+            "self.begin_segment(1)",
         ),
     ),
     mutant(
