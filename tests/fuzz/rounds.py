@@ -99,7 +99,7 @@ def _run(work: Coroutine[Any, Any, R]) -> R:
 
 # Of fifty stores: together with the other chunks every screen and dialog is drawn with a hundred or more.
 _DUE: Final = {
-    **dict.fromkeys(("detail", "strategy", "edit", "add", "remove"), 5),
+    **dict.fromkeys(("detail", "strategy", "edit", "add", "pause", "remove", "cooldowns"), 5),
     **dict.fromkeys(("palette", "help", "theme", "keymap", "settings", "events"), 5),
     **dict.fromkeys(
         (
@@ -118,7 +118,7 @@ _DUE: Final = {
         1,
     ),
 }
-_NEED_A_KEY: Final = frozenset({"detail", "edit", "remove", "strategy", "reset pool", "acts"})
+_NEED_A_KEY: Final = frozenset({"detail", "edit", "pause", "remove", "strategy", "reset pool", "acts"})
 _SIZES: Final = (SIZES[0], SIZES[1], SIZES[2], SIZES[0], SIZES[1], SIZES[3])
 
 
@@ -302,7 +302,7 @@ async def _search_rows(ui: Ui, search: Search, *, turn: int, details: bool) -> N
         _see(ui, search)
         if is_looked_into:
             await do(ui, "share.id")
-            visits = ["detail", "strategy", "edit", "remove", *(["add"] if has_odd_pool else [])]
+            visits = ["detail", "strategy", "edit", "pause", "remove", *(["add"] if has_odd_pool else [])]
             _see(ui, search, *[sight async for sight in walk(ui, visits)])
             ui.app.clear_notifications()
 
@@ -382,6 +382,9 @@ def search_commands(home: Path, search: Search, bed: Bed) -> None:
             ["status", "--json"],
             ["strategy"],
             ["explain"],
+            ["cooldown"],
+            ["cooldown", "429"],
+            ["cooldown", "429", "5m", "--preview"],
         ):
             _search_output(run, search, args[0], provider, *args[1:])
         for asked in (["--json"], ["--session", "a", "--model", "b", "--lease"]):
@@ -434,6 +437,8 @@ def _search_typed(run: Run, search: Search, bed: Bed) -> None:
             ["remove", "openrouter", secret, "--yes"],
             ["status", secret],
             ["explain", secret],
+            ["cooldown", secret],
+            ["cooldown", "openrouter", secret],
             ["list", "openrouter", secret],
             ["list", f"--{secret}"],
             ["move", "openrouter", "1", secret],
@@ -455,6 +460,7 @@ def _search_broken(run: Run, search: Search, bed: Bed) -> None:
             ["status"],
             ["strategy", "openrouter"],
             ["explain", "zai"],
+            ["cooldown"],
         ):
             _search_output(run, search, *args)
     said = " and ".join(str(row.get("access_token")) for row in bed.pools["openrouter"])

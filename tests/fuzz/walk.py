@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 from textual import events
 from textual.keys import _character_to_key
 from textual.screen import ModalScreen, Screen
+from textual.worker import WorkerCancelled
 
 from keydeck.dashboard.app import PoolApp
 from keydeck.dashboard.dialogs.keymap import KeymapDialog
@@ -23,6 +25,7 @@ from ui import Ui
 _ROUNDS: Final = 60
 _STEPS: Final = 4
 _QUIET_TURNS: Final = 3
+_POOLS_SEEN: Final = 8
 
 # What Textual itself writes between texts: colours, cursor places, lines cleared.
 _OWN_SEQUENCES: Final = re.compile(r"\x1b\[[0-9;]*[mHJK]|\x1b\[\?25[lh]|\x1b\[\?2026[lh]")
@@ -88,9 +91,10 @@ def must_be_harmless(sight: Sight) -> None:
 async def settled(ui: Ui) -> None:
     """Wait until everything on screen has dealt with what it was sent; an app that crashed raises its error here."""
     app = ui.app
-    running = [worker for worker in app.workers if worker.group in ("write", "reload", "past")]
-    if running:
-        await app.workers.wait_for_complete(running)
+    running = [worker for worker in app.workers if worker.group in ("write", "reload", "past", "io")]
+    for worker in running:
+        with suppress(WorkerCancelled):  # its dialog was closed
+            await worker.wait()
     for _ in range(_ROUNDS):
         await _until_quiet(app)
         # Every widget answers: none is in the middle of something.
@@ -226,6 +230,23 @@ async def _settings(ui: Ui) -> AsyncIterator[Sight]:
     await to_pools(ui)
 
 
+async def _cooldowns(ui: Ui) -> AsyncIterator[Sight]:
+    """Look at how long failures bench, of pool after pool, and into the dialog that changes a wait."""
+    await do(ui, "go.cooldowns")
+    await until(ui, lambda: type(ui.app.screen).__name__ == "PolicyScreen")
+    for _ in range(_POOLS_SEEN):
+        yield look(ui)
+        await do(ui, "policy.next")
+    await do(ui, "policy.change")
+    yield look(ui)
+    if isinstance(ui.app.screen, ModalScreen):
+        for keys in ("5m", ("tab",), "2"):
+            await strike(ui, *keys)
+            yield look(ui)
+        await leave(ui)
+    await to_pools(ui)
+
+
 async def _events(ui: Ui) -> AsyncIterator[Sight]:
     await do(ui, "go.events")
     assert type(ui.app.screen).__name__ == "EventsScreen"
@@ -348,6 +369,7 @@ QUICK: Final[dict[str, Visit]] = {
     "theme": _dialog("app.theme"),
     "keymap": _keymap,
     "settings": _settings,
+    "cooldowns": _cooldowns,
     "events": _events,
     "filter": _filter("a"),
     "folded": _toggled("view.fold_all", "view.fold_all"),

@@ -83,5 +83,6 @@ def read_left(section: Any) -> Left:
 
 def left_form(left: Left) -> str:
     """Return it as one string: as an object it would be spread over a line for every row."""
-    told = {"order": left.order, "at": left.ordered_at, "keys": left.keys, "status": left.status}
-    return _dump({**told, "dead": left.dead} if left.dead else told)
+    tables = {"order": left.order, "keys": left.keys, "status": left.status}
+    told = {"at": left.ordered_at, **{name: dict(table) for name, table in tables.items()}}
+    return _dump({**told, "dead": dict(left.dead)} if left.dead else told)
