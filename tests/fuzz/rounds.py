@@ -384,7 +384,7 @@ def search_commands(home: Path, search: Search, bed: Bed) -> None:
             ["explain"],
             ["cooldown"],
             ["cooldown", "429"],
-            ["cooldown", "429", "5m", "--preview"],
+            ["cooldown", "429", "0", "--preview"],
         ):
             _search_output(run, search, args[0], provider, *args[1:])
         for asked in (["--json"], ["--session", "a", "--model", "b", "--lease"]):
@@ -420,6 +420,8 @@ def _search_acts_of(run: Run, search: Search, provider: str, target: str, row: d
         ["rename", target, str(row["label"])[:60]],
         ["move", target, "first"],
         ["strategy", "no-strategy"],
+        ["cooldown", "429", "5m", "--key", target],
+        ["cooldown"],
         ["add", "--api-key-stdin"],
     ):
         _search_output(run, search, args[0], provider, *args[1:], stdin=str(row.get("access_token")))
