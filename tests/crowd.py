@@ -267,7 +267,7 @@ def lease_alone(home: Path, times: int) -> tuple[int, int]:
     """Be a process that holds the only row again and again; return how often, and how often it was not alone."""
     reader = HomeReader(a_home(home), around=around(home.parent))
     witness, done, others = home.parent / "witness", 0, 0
-    with CredentialPool("openrouter", reader, sleep=lambda _: time.sleep(0.0005)) as pool:
+    with CredentialPool("openrouter", reader, sleep=lambda _: os.sched_yield()) as pool:
         while done < times:
             with pool.lease(at_most=1, wait=30) as lease:
                 if lease is None:

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from keydeck.dashboard.actions import BY_ID, POLICY, bindings, key_text
 from keydeck.dashboard.dialogs.policy import PolicyDialog
-from keydeck.dashboard.screens.deck import DeckScreen
+from keydeck.dashboard.screens.listing import ListingScreen
 from keydeck.dashboard.widgets.line_list import Item, LineList
 from keydeck.dashboard.widgets.lines import FixedLines
 from keydeck.engine.cooldown_edit import Entry
@@ -45,7 +45,7 @@ _CURSOR: Final = 2
 _WIDEST: Final = 120
 
 
-class PolicyScreen(DeckScreen):
+class PolicyScreen(ListingScreen):
     """One line a kind of failure, behind it the statuses that have an entry; enter changes what the cursor is on."""
 
     NAME = POLICY
@@ -65,7 +65,6 @@ class PolicyScreen(DeckScreen):
         self._box.can_focus = False
         self._box.set_class(deck.ascii_only, "-ascii")
         self._remark = FixedLines(id="settings-note")
-        self._shown: tuple[Item, ...] = ()
 
     def body(self) -> tuple[Widget, ...]:
         """Lay out whose waits these are, the list, and what is to be said about a line below it."""
@@ -76,14 +75,8 @@ class PolicyScreen(DeckScreen):
     def paint_body(self, now: float) -> None:
         """Write the policy out."""
         self._paint_path()
-        items = tuple(self._items())
-        if items != self._shown:
-            self._shown = items
-            self._list.show(items, self._list.value)
+        self.show_items(tuple(self._items()))
         self._paint_note()
-
-    def tick_body(self, now: float) -> None:
-        """Stay: nothing here moves with the clock."""
 
     def _paint_path(self) -> None:
         deck = self._deck

@@ -16,7 +16,7 @@ from keydeck.dashboard.actions import ACTIONS, SETTINGS, bindings
 from keydeck.dashboard.dialogs.confirm import ConfirmDialog
 from keydeck.dashboard.dialogs.keymap import KeymapDialog
 from keydeck.dashboard.keymap import DEFAULT_KEYS
-from keydeck.dashboard.screens.deck import DeckScreen
+from keydeck.dashboard.screens.listing import ListingScreen
 from keydeck.dashboard.settings import DENSITIES, GLYPH_SETS, TIMES, Settings
 from keydeck.dashboard.widgets.line_list import Item, LineList
 from keydeck.dashboard.widgets.lines import FixedLines
@@ -100,7 +100,7 @@ class _SettingsList(LineList):
             self.refresh()
 
 
-class SettingsScreen(DeckScreen):
+class SettingsScreen(ListingScreen):
     """One row a setting; enter goes to the next value, or to the list that has it."""
 
     NAME = SETTINGS
@@ -112,7 +112,6 @@ class SettingsScreen(DeckScreen):
         self._box = VerticalScroll(self._list, id="settings")
         self._box.can_focus = False
         self._remark = FixedLines(id="settings-note")
-        self._shown: tuple[Item, ...] = ()
 
     def body(self) -> tuple[Widget, ...]:
         """Lay out the list, with what is to be said about a row below it."""
@@ -125,14 +124,8 @@ class SettingsScreen(DeckScreen):
         deck = self._deck
         self._paint_frame()
         self._list.point_with(f"{deck.glyphs.cursor} " if deck.needs_cursor_mark else "  ")
-        items = tuple(self._items())
-        if items != self._shown:
-            self._shown = items
-            self._list.show(items, self._list.value)
+        self.show_items(tuple(self._items()))
         self._paint_note()
-
-    def tick_body(self, now: float) -> None:
-        """Stay: nothing here moves with the clock."""
 
     def _paint_frame(self) -> None:
         self._box.set_class(self._is_framed(), "-framed")
