@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from keydeck.engine.errors import KeydeckError
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 
-WHEN = datetime(2026, 11, 8, 14, 2, 11, tzinfo=UTC)
+DAY_S = 86400.0
+WHEN = datetime(2026, 11, 8, 14, 2, 11, tzinfo=UTC).timestamp()
 
 
 def copies(home: Path) -> list[Path]:
@@ -76,7 +77,7 @@ def test_the_last_five_copies_stay(home: Path) -> None:
         (folder / name).write_text("keep")
     for day in range(8):
         path.write_text(f'{{"day": {day}}}')
-        back_up(Disk(), path, WHEN + timedelta(days=day))
+        back_up(Disk(), path, WHEN + day * DAY_S)
     kept = [copy for copy in copies(home) if copy.name.startswith("auth-2026")]
     assert len(kept) == KEEP == 5
     assert [copy.read_text() for copy in kept] == [f'{{"day": {day}}}' for day in range(3, 8)]

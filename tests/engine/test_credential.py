@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from keydeck.engine.credential import (
     parse_rows,
     row_fingerprint,
     row_id,
-    with_changes,
 )
 from keydeck.engine.secret import Secret, fingerprint
 
@@ -437,10 +435,23 @@ def test_a_nested_secret_of_an_unknown_field_does_not_show() -> None:
     assert token not in repr(row)
 
 
-def test_a_copy_with_changes_is_what_replacing_fields_makes() -> None:
-    """Every other field is as it was, and the row itself stays as it is."""
-    (row,) = parse_rows("openrouter", "openrouter", [a_key(foreign=1)])
+def test_each_field_of_a_row_is_read_into_its_own() -> None:
+    """Every field that the file may have says another thing, and is found under its own name."""
+    texts = ("label", "auth_type", "source", "access_token", "refresh_token", "agent_key", "last_status")
+    more = ("last_error_reason", "last_error_message", "base_url", "inference_base_url", "expires_at")
+    raw: dict[str, Any] = {
+        name: f"the {name}" for name in (*texts, *more, "agent_key_expires_at", "last_refresh")
+    }
+    numbers = ("priority", "last_status_at", "last_error_code", "last_error_reset_at", "expires_at_ms")
+    raw |= {name: 100 + place for place, name in enumerate((*numbers, "request_count"))}
+    (row,) = parse_rows("openrouter", "its-key", [{"id": "aaa001", **raw, "foreign": 1}], inherited=True)
     assert isinstance(row, Credential)
-    changed: dict[str, Any] = {"request_count": 7, "label": "other", "last_status": "exhausted"}
-    assert with_changes(row, changed) == replace(row, **changed) != row
-    assert with_changes(row, {}) == row
+    told = {
+        name: value.reveal() if isinstance(value, Secret) else value for name, value in row._asdict().items()
+    }
+    assert {name: told[name] for name in raw} == raw
+    beside = {"id": "aaa001", "provider": "openrouter", "stored_under": "its-key", "extra": {"foreign": 1}}
+    untouched = Credential(**beside, inherited=True)._asdict()  # type: ignore[arg-type]
+    assert {name: told[name] for name in told.keys() - raw} == {
+        name: untouched[name] for name in told.keys() - raw
+    }

@@ -76,12 +76,12 @@ def test_one_request_tries_a_row_and_the_others_use_what_is_ready(two: Path, clo
     pools = [a_pool(two, clock=clock) for _ in range(3)]
     assert [picked(pool) for pool in pools] == ["bbb002"] * 3
     clock.forward(60)
-    assert state_of(two, clock).count(HealthKind.PROBING) == 1
+    assert state_of(two, clock).how_many(HealthKind.PROBING) == 1
     assert [state.id for state in state_of(two, clock).usable] == ["aaa001", "bbb002"]
     assert [picked(pool) for pool in pools] == ["aaa001", "bbb002", "bbb002"]
     assert elsewhere(lambda: picked(pools[0])) == "bbb002"
     assert [state.id for state in state_of(two, clock).usable] == ["bbb002"]
-    assert state_of(two, clock).count(HealthKind.PROBING) == 1
+    assert state_of(two, clock).how_many(HealthKind.PROBING) == 1
 
 
 def test_a_success_opens_the_row_for_all(two: Path, clock: FakeClock) -> None:
@@ -91,7 +91,7 @@ def test_a_success_opens_the_row_for_all(two: Path, clock: FakeClock) -> None:
     assert (picked(first), picked(other)) == ("aaa001", "bbb002")
     first.report_success()
     assert [picked(pool) for pool in (other, first, other)] == ["aaa001"] * 3
-    assert state_of(two, clock).count(HealthKind.READY) == 2
+    assert state_of(two, clock).how_many(HealthKind.READY) == 2
 
 
 def test_a_failure_benches_it_anew_and_the_next_cooldown_is_tried_anew(two: Path, clock: FakeClock) -> None:
@@ -100,7 +100,7 @@ def test_a_failure_benches_it_anew_and_the_next_cooldown_is_tried_anew(two: Path
     clock.forward(60)
     assert (picked(first), picked(other)) == ("aaa001", "bbb002")
     first.report_failure(status_code=429, error_context={"reset_at": clock() + 30})
-    assert state_of(two, clock).count(HealthKind.COOLING) == 1
+    assert state_of(two, clock).how_many(HealthKind.COOLING) == 1
     clock.forward(31)
     assert (picked(other), picked(first)) == ("aaa001", "bbb002")
 
@@ -116,7 +116,7 @@ def test_a_minute_of_silence_counts_as_a_success(two: Path, clock: FakeClock) ->
     clock.forward(1)
     assert (picked(other), picked(first)) == ("aaa001", "aaa001")
     assert tree(two) == before
-    assert state_of(two, clock).count(HealthKind.READY) == 2
+    assert state_of(two, clock).how_many(HealthKind.READY) == 2
 
 
 def test_a_row_that_nobody_tried_is_ready_after_a_minute(two: Path, clock: FakeClock) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,7 +112,7 @@ def test_a_dead_row_needs_a_login_for_ever() -> None:
 def paused(raw: Any, until: float, now: float = NOW) -> Health:
     (row,) = parse_rows("openrouter", "openrouter", [raw])
     assert isinstance(row, Credential)
-    return row_state(replace(row, paused=until), now).health
+    return row_state(row._replace(paused=until), now).health
 
 
 def test_a_pause_comes_before_whatever_else_a_row_is() -> None:
@@ -220,9 +219,9 @@ def test_a_pool_counts_what_it_shows() -> None:
     assert len(pool.rows) == 5
     assert pool.next_ready_at == NOW + 840
     assert (
-        pool.count(HealthKind.COOLING)
-        == pool.count(HealthKind.NEEDS_LOGIN)
-        == pool.count(HealthKind.BAD_ROW)
+        pool.how_many(HealthKind.COOLING)
+        == pool.how_many(HealthKind.NEEDS_LOGIN)
+        == pool.how_many(HealthKind.BAD_ROW)
         == 1
     )
 

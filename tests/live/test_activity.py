@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +222,7 @@ def test_rows_that_nobody_could_read_before_are_not_new(home: Path) -> None:
     assert isinstance(before.trouble, StoreCorrupt)
     after = look(home, [a_key("aaa001"), a_key("bbb002", **benched(ago=60))])
     assert [(change.row_id, change.kind) for change in compare(before, after, NOW)] == [("bbb002", "benched")]
-    unread = replace(before, pools=after.pools)  # as a profile has them that reads the root's
+    unread = before._replace(pools=after.pools)  # as a profile has them that reads the root's
     assert compare(unread, unread, NOW) == compare(unread, after, NOW) == ()
 
 
@@ -268,7 +267,7 @@ def test_fields_nested_deeper_than_a_comparison_can_follow() -> None:
         Credential(id="a", provider="openrouter", access_token=Secret("sk-0123"), extra=deep()) for _ in "12"
     ]
     assert compare(of(rows[0]), of(rows[1]), NOW) == ()
-    assert told(compare(of(rows[0]), of(replace(rows[1], label="x")), NOW)) == [("renamed", "")]
+    assert told(compare(of(rows[0]), of(rows[1]._replace(label="x")), NOW)) == [("renamed", "")]
 
 
 @pytest.mark.parametrize("moment", [math.nan, math.inf, -math.inf, 1e300, -1e300])
@@ -420,12 +419,12 @@ def again(snapshot: HomeSnapshot) -> HomeSnapshot:
 
     def copy(row: Row) -> Row:
         if not isinstance(row, Credential):
-            return replace(row)
+            return row._replace()
         began, end = fresh(row.last_status_at), fresh(row.last_error_reset_at)
-        return replace(row, last_status_at=began, last_error_reset_at=end)
+        return row._replace(last_status_at=began, last_error_reset_at=end)
 
-    pools = tuple(replace(pool, rows=tuple(map(copy, pool.rows))) for pool in snapshot.pools)
-    return replace(snapshot, pools=pools)
+    pools = tuple(pool._replace(rows=tuple(map(copy, pool.rows))) for pool in snapshot.pools)
+    return snapshot._replace(pools=pools)
 
 
 @given(SNAPSHOTS, SNAPSHOTS)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ def changed(snapshot: HomeSnapshot, place: int = 0, **fields: Any) -> HomeSnapsh
     rows = list(pool.rows)
     row = rows[place]
     assert isinstance(row, Credential)
-    rows[place] = replace(row, **fields)
-    return replace(snapshot, pools=(replace(pool, rows=tuple(rows)),), read_at=NOW + 5)
+    rows[place] = row._replace(**fields)
+    return snapshot._replace(pools=(pool._replace(rows=tuple(rows)),), read_at=NOW + 5)
 
 
 def test_counts_shown_a_moment_ago_wait(snapshot: HomeSnapshot) -> None:
@@ -62,10 +61,10 @@ def test_what_differs_besides_rows_is_no_count(snapshot: HomeSnapshot) -> None:
     """Pools, strategies and the rows there are."""
     (pool,) = snapshot.pools
     assert only_counts(snapshot, changed(snapshot, request_count=3))
-    assert not only_counts(snapshot, replace(snapshot, pools=()))
-    assert not only_counts(snapshot, replace(snapshot, pools=(replace(pool, strategy="random"),)))
-    assert not only_counts(snapshot, replace(snapshot, pools=(replace(pool, rows=pool.rows[:-1]),)))
-    assert not only_counts(snapshot, replace(snapshot, exists=False))
+    assert not only_counts(snapshot, snapshot._replace(pools=()))
+    assert not only_counts(snapshot, snapshot._replace(pools=(pool._replace(strategy="random"),)))
+    assert not only_counts(snapshot, snapshot._replace(pools=(pool._replace(rows=pool.rows[:-1]),)))
+    assert not only_counts(snapshot, snapshot._replace(exists=False))
 
 
 def test_a_long_look_is_followed_by_a_rest() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +124,6 @@ def test_what_cannot_be_told_now_is_said(home: Path) -> None:
 def test_a_gap_in_the_history_is_said(home: Path) -> None:
     """Sums are exact, what happened in between is not known; a worse trouble comes first."""
     write_store(home, {"openrouter": keys("aaa001")})
-    snapshot = replace(a_reader(home).read(), store_troubles=(GAP,))
+    snapshot = a_reader(home).read()._replace(store_troubles=(GAP,))
     assert "part of the history is missing" in banner(snapshot, NOW)
-    assert banner(replace(snapshot, trouble=StoreCorrupt(home, "torn")), NOW).startswith("auth.json")
+    assert banner(snapshot._replace(trouble=StoreCorrupt(home, "torn")), NOW).startswith("auth.json")

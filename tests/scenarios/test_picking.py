@@ -122,7 +122,7 @@ class TestFS33PartialLossIsVisible:
             pool.report_failure(status_code=401, error_context=context, credential_id=name)
             state = state_of(home, clock)
             assert len(state.usable) == 15 - lost
-            assert state.count(HealthKind.NEEDS_LOGIN) == lost
+            assert state.how_many(HealthKind.NEEDS_LOGIN) == lost
             clock.forward(86400)
         told = [record.event for _, record in pool._store.history() if isinstance(record.event, Failed)]
         assert [event.ids for event in told] == [(name,) for name in names[:12]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from keydeck.cli.common import (
@@ -32,7 +30,7 @@ def command(place: Place, provider: str | None, *, as_json: bool) -> None:
     else:
         snapshot = only(snapshot, provider)
         pool = pool_of(snapshot, provider)
-        answers = statuses(replace(snapshot, pools=(pool,)), now)
+        answers = statuses(snapshot._replace(pools=(pool,)), now)
     tell_bad_pools(snapshot)
     if as_json:
         print_json({"home": str(reader.home.path), "profile": reader.home.profile, "providers": answers})

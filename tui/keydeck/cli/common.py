@@ -103,7 +103,7 @@ def only(snapshot: HomeSnapshot, provider: str) -> HomeSnapshot:
     """Return the snapshot with one provider's pool, readable or not, and no other."""
     pool, name = pool_of(snapshot, provider), canonical(provider)
     bad = {key: why for key, why in snapshot.bad_pools.items() if canonical(key) in (name, f"custom:{name}")}
-    return replace(snapshot, pools=(pool,) if pool.rows else (), bad_pools=bad)
+    return snapshot._replace(pools=(pool,) if pool.rows else (), bad_pools=bad)
 
 
 def find_pool(reader: HomeReader, provider: str) -> PoolSnapshot:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,7 +33,7 @@ class DocumentTransaction:
     def snapshot(self) -> StoreSnapshot:
         """Return the document as it is now, parsed."""
         seen = snapshot_of(self.document) if self._exists or self.dirty else EMPTY_STORE
-        return replace(seen, retired=self._retired)
+        return seen._replace(retired=self._retired)
 
     def update_row(self, pool_key: str, row_id: str, fields: Mapping[str, Any]) -> None:
         """Set these fields of one row."""

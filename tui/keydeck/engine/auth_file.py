@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +121,14 @@ class AuthFile:
         Raises:
             OSError: the file is as it was.
         """
-        written_at = datetime.fromtimestamp(now, UTC)
+        from datetime import UTC, datetime  # who only reads needs none
+
         document["version"] = FORMAT_VERSION
         document["providers"] = document.get("providers") or {}  # hermes wants an object (hermes-pool 1.8)
-        document["updated_at"] = written_at.isoformat(timespec="microseconds")
+        document["updated_at"] = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
         data = (json.dumps(document, indent=2) + "\n").encode("ascii")
-        if not (self._backed_up or (announce and has_recent(self._disk, self.path, written_at))):
-            back_up(self._disk, self.path, written_at)
+        if not (self._backed_up or (announce and has_recent(self._disk, self.path, now))):
+            back_up(self._disk, self.path, now)
             self._backed_up = True
 
         def tell(made: os.stat_result) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from keydeck.engine.files import Disk, make_dir, read_file, write_new
 
 KEEP: Final = 5
+_DAY_S: Final = 86400.0
 
 
 def backup_dir(path: Path) -> Path:
@@ -18,13 +18,13 @@ def backup_dir(path: Path) -> Path:
     return Path(os.path.realpath(path)).parent / "keydeck" / "backups"
 
 
-def back_up(disk: Disk, path: Path, now: datetime) -> Path | None:
+def back_up(disk: Disk, path: Path, now: float) -> Path | None:
     """Copy `path` aside and drop the oldest copies; None when there is nothing to copy.
 
     Args:
         disk: the I/O seam.
         path: the file about to be written.
-        now: the time in the copy's name; a second copy within it gets a number.
+        now: the time in the copy's name, in epoch seconds; a second copy within it gets a number.
 
     Raises:
         OSError: the copy could not be made; nothing must be written then.
@@ -35,24 +35,25 @@ def back_up(disk: Disk, path: Path, now: datetime) -> Path | None:
         return None
     folder = backup_dir(path)
     make_dir(disk, folder)
-    copy = _write(disk, folder, f"{path.stem}-{now:%Y%m%dT%H%M%S.%fZ}", path.suffix, data)
+    copy = _write(disk, folder, f"{path.stem}-{_stamp(now)}", path.suffix, data)
     _prune(disk, folder, path)
     return copy
 
 
-def has_recent(disk: Disk, path: Path, now: datetime) -> bool:
-    """Tell whether a copy of `path` was made within the last day."""
+def has_recent(disk: Disk, path: Path, now: float) -> bool:
+    """Tell whether a copy of `path` was made within the day before `now` (epoch seconds)."""
     try:
         names = disk.names(backup_dir(path))
     except OSError:
         return False
-    day = f"{path.stem}-{now - timedelta(days=1):%Y%m%dT%H%M%S}"
+    day = f"{path.stem}-{_stamp(now - _DAY_S)}"
     return any(name.startswith(f"{path.stem}-") and name > day for name in names)
 
 
-def back_up_now(disk: Disk, path: Path, now: float) -> Path | None:
-    """Copy `path` aside; see `back_up`. `now` is in epoch seconds."""
-    return back_up(disk, path, datetime.fromtimestamp(now, UTC))
+def _stamp(now: float) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
 def _write(disk: Disk, folder: Path, stem: str, suffix: str, data: bytes) -> Path:

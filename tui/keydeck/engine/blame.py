@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
-from dataclasses import dataclass, field
 from typing import Final
 
 CHARGED_AT_MOST: Final = 2
@@ -11,12 +10,14 @@ CHARGED_AT_MOST: Final = 2
 _REQUESTS_KEPT: Final = 256
 
 
-@dataclass(slots=True)
 class _Request:
-    tried: set[str] = field(default_factory=set)
-    credentials: int = 0
-    """How many of them; rows with one secret are one."""
-    charged: dict[Hashable, list[str]] = field(default_factory=dict)
+    __slots__ = ("charged", "credentials", "tried")
+
+    def __init__(self) -> None:
+        self.tried: set[str] = set()
+        self.credentials = 0
+        """How many of them; rows with one secret are one."""
+        self.charged: dict[Hashable, list[str]] = {}
 
 
 class Requests:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from keydeck.engine.checkpoint import WRITERS_KEPT_S, Checkpoint, read_checkpoint
@@ -29,18 +28,20 @@ _UNTOLD: Final = 1 << 62
 """The offset at which what is not told yet would stand: behind everything."""
 
 
-@dataclass(slots=True)
 class News:
     """What was folded in since somebody asked."""
 
-    rows: set[str] = field(default_factory=set)
-    announced: list[Announced] = field(default_factory=list)
-    settled: set[str] = field(default_factory=set)
-    """Rows of which it was told what strangers had made of them."""
-    written: bool = False
-    """Whether auth.json was written with all that was known."""
-    everything: bool = False
-    """Whether the ledger was read anew, so that any row may have changed."""
+    __slots__ = ("announced", "everything", "rows", "settled", "written")
+
+    def __init__(self) -> None:
+        self.rows: set[str] = set()
+        self.announced: list[Announced] = []
+        self.settled: set[str] = set()
+        """Rows of which it was told what strangers had made of them."""
+        self.written = False
+        """Whether auth.json was written with all that was known."""
+        self.everything = False
+        """Whether the ledger was read anew, so that any row may have changed."""
 
 
 class Books:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.claims import leases_form, probe_form, read_leases, read_probe, without_ended
 from keydeck.engine.cooldown import FREE, NEVER, Benches, Failure, Strike, aged
@@ -37,13 +37,12 @@ _A_FIELDS: Final = frozenset(
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """C: a ledger, and the generation of auth.json that is known to have been written."""
 
     ledger: Ledger
     proj: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_checkpoint(disk: Disk, folder: Path, filed: Ledger | None = None) -> Checkpoint | None:

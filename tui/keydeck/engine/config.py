@@ -6,13 +6,11 @@ none of it.
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
@@ -49,8 +47,7 @@ _REFERENCE: Final = re.compile(r"\$\{([^}]+)\}")
 _PLACEHOLDER: Final = re.compile(r"\{[^}]+\}")
 
 
-@dataclass(frozen=True, slots=True)
-class CustomEndpoint:
+class CustomEndpoint(NamedTuple):
     """One endpoint the operator added, from either shape of the file (hermes-pool 2.3)."""
 
     name: str
@@ -63,8 +60,7 @@ class CustomEndpoint:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class FallbackHop:
+class FallbackHop(NamedTuple):
     """One place to go when the primary cannot serve (hermes-recovery B.4)."""
 
     provider: str
@@ -72,16 +68,14 @@ class FallbackHop:
     base_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelEndpoint:
+class ModelEndpoint(NamedTuple):
     """The endpoint written straight into the ``model`` section, with its key (hermes-pool 4.5)."""
 
     base_url: str
     api_key: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The part of config.yaml that concerns pools.
 
     Args:
@@ -100,7 +94,7 @@ class Config:
         cooldown_problems: the entries there that do not hold, by line.
     """
 
-    strategies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    strategies: Mapping[str, str] = MappingProxyType({})
     endpoints: tuple[CustomEndpoint, ...] = ()
     fallback: tuple[FallbackHop, ...] = ()
     model_provider: str | None = None
@@ -317,7 +311,9 @@ def _scalar(value: object, env: Mapping[str, str]) -> str:
     """Return a string or a value of another simple type as text; nothing for null and for nested values."""
     if isinstance(value, str):
         return _text(value, env)
-    if not isinstance(value, int | float | dt.date):
+    from datetime import date  # it came with yaml
+
+    if not isinstance(value, int | float | date):
         return ""
     try:
         return str(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keydeck.engine.acting import Acting, Done, Undo, pool_key_of
-from keydeck.engine.backups import back_up_now
+from keydeck.engine.backups import back_up
 from keydeck.engine.config import KNOWN_STRATEGIES, check_not_managed, set_strategy
 from keydeck.engine.errors import ConfigReadOnly, Refused
 from keydeck.engine.events import Configured
@@ -115,6 +115,6 @@ class ConfigActs(Acting):
 
     def _keep_config_copy(self, path: Path, _old: bytes) -> None:
         try:
-            back_up_now(self._reader.disk, path, self._reader.clock())
+            back_up(self._reader.disk, path, self._reader.clock())
         except OSError as error:
             raise ConfigReadOnly(path, f"no copy could be made first: {error.strerror}") from error

@@ -123,7 +123,8 @@ def failed(
     if granted <= benches.reset or place < benches.proven.get(_proof(failure.scope), NEVER):
         return benches
     if not benches.strikes:
-        return benches._replace(strikes=(Strike(failure, granted, place, words=words),))
+        strike = Strike(failure, granted, place, 1, words)
+        return Benches((strike,), benches.reset, benches.proven, benches.extra)
     if any(strike.place == place and strike.failure == failure for strike in benches.strikes):
         return benches
     strikes = [*benches.strikes, Strike(failure, granted, place, words=words)]

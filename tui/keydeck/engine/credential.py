@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from keydeck.engine.secret import Secret, fingerprint
+from keydeck.engine.secret import Secret, fingerprint, repr_without
 from keydeck.engine.times import parse_time
 
 if TYPE_CHECKING:
@@ -50,12 +49,7 @@ _OWN_FIELDS: Final = frozenset(
     },
 )
 
-_TEXT_FIELDS: Final = (
-    *("label", "last_status", "last_error_reason", "last_error_message", "base_url", "inference_base_url"),
-    *("expires_at", "agent_key_expires_at", "last_refresh"),
-)
 SECRET_FIELDS: Final = ("access_token", "refresh_token", "agent_key")
-_TIME_FIELDS: Final = ("last_status_at", "last_error_reset_at")
 
 _OWNED_SOURCES: Final = frozenset(
     {
@@ -152,8 +146,10 @@ def derived_id(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Credential(NamedTuple):
     """One row: an API key or an OAuth login. Times are epoch seconds, except where a name says ``_ms``."""
 
     id: str
@@ -181,7 +177,7 @@ class Credential:
     agent_key_expires_at: str | None = None
     last_refresh: str | None = None
     request_count: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra: Mapping[str, Any] = NOTHING
     """Fields that are not ours, as found; values under secret-looking names are `Secret`."""
     stored_under: str = ""
     """The pool key in the file: an alias of `provider`, or the same."""
@@ -197,12 +193,15 @@ class Credential:
     """Why a row that only refers to its secret has none, for the operator."""
     standing: Standing | None = None
     """How it stands by all that is known; None: only its own status fields tell."""
-    limits: Mapping[str, Standing] = field(default_factory=dict)
+    limits: Mapping[str, Standing] = NOTHING
     """Model → how it stands for requests with it, where that is worse than for others."""
     probe: Probe | None = None
     """The last request that tried it again after a cooldown, if no answer to it is known."""
-    leases: Mapping[str, Lease] = field(default_factory=dict)
+    leases: Mapping[str, Lease] = NOTHING
     """Who has it for work in flight; which of them still count is for the clock to say."""
+
+    def __repr__(self) -> str:
+        return repr_without(self, "extra")
 
     @property
     def runtime_api_key(self) -> str:
@@ -267,25 +266,7 @@ class Credential:
         return row if is_owned(self.provider, self.source) else borrowed_form(row)
 
 
-_SETTERS: Final[Mapping[str, Callable[[Credential, Any], None]]] = {
-    name: getattr(Credential, name).__set__ for name in Credential.__dataclass_fields__
-}
-
-
-def with_changes(row: Credential, changed: Mapping[str, Any]) -> Credential:
-    """Return a copy of a row with some fields changed.
-
-    What `dataclasses.replace` does, at a third of its cost: a pool that opens makes thousands of these, and every
-    failure that is reported another one.
-    """
-    copy = object.__new__(Credential)
-    for name, put in _SETTERS.items():
-        put(copy, changed[name] if name in changed else getattr(row, name))
-    return copy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadRow:
+class BadRow(NamedTuple):
     """A row of the file that cannot be used, and why; it hides nothing but itself."""
 
     id: str
@@ -296,17 +277,22 @@ class BadRow:
     inherited: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VanishedRow(BadRow):
+class VanishedRow(NamedTuple):
     """A row that needed a login and is in no file any more: it reminds the operator until he dismisses it."""
 
+    id: str
+    provider: str
+    reason: str
+    label: str
+    inherited: bool
     status: Status
     """When and why the provider rejected it."""
     vanished_at: float
     """When it was missed first, in epoch seconds."""
+    stored_under: str = ""
 
 
-Row = Credential | BadRow
+Row = Credential | BadRow | VanishedRow
 
 
 def _present(**fields: Any) -> dict[str, Any]:
@@ -379,39 +365,37 @@ def _why_bad(raw: Any) -> str | None:
     return None
 
 
-_EMPTY: Final = Credential(id="", provider="")
-
-
 def _parse(
     provider: str, pool_key: str, identity: str, raw: dict[str, Any], *, inherited: bool
 ) -> Credential:
-    # A pool may have thousands of rows: one walk over what is there, and most fields are null.
-    told: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    for name, value in raw.items():
-        form = _FORMS.get(name)
-        if form is not None:
-            if value is not None and (read := form(value)) is not None:
-                told[name] = read
-        elif name not in _OWN_FIELDS:
-            extra[name] = Secret(value) if _is_secret(name, value) else value
-    source = raw.get("source", "manual")
-    token = raw.get("access_token")
-    auth_type = raw.get("auth_type", "api_key")
-    if provider == "anthropic" and token and token.startswith("sk-ant-oat"):
+    # A pool may have thousands of rows, and most of their fields are null.
+    get = raw.get
+    source, auth_type = get("source", "manual"), get("auth_type", "api_key")
+    if provider == "anthropic" and (token := get("access_token")) and token.startswith("sk-ant-oat"):
         auth_type = "oauth"
-    told.update(
-        id=identity,
-        provider=provider,
-        label=told.get("label") or source or provider,
-        auth_type=auth_type,
-        priority=raw.get("priority", 0),
-        source=source,
-        extra=extra,
-        stored_under=pool_key,
-        inherited=inherited,
+    told = [None if (value := get(name)) is None else form(value) for name, form in _FORMS]
+    extra = {
+        name: Secret(value) if _is_secret(name, value) else value
+        for name, value in raw.items()
+        if name not in _OWN_FIELDS
+    }
+    return Credential._make(
+        (
+            identity,
+            provider,
+            _text(get("label")) or source or provider,
+            auth_type,
+            get("priority", 0),
+            source,
+            *told,
+            _whole(get("request_count")) or 0,
+            extra or NOTHING,
+            pool_key,
+            True,
+            inherited,
+            *_NOT_IN_THE_FILE,
+        ),
     )
-    return with_changes(_EMPTY, told)
 
 
 def _is_secret(name: str, value: Any) -> bool:
@@ -437,11 +421,17 @@ def _whole(value: Any) -> int | None:
     return None if number is None else max(int(number), 0)
 
 
-_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(_TEXT_FIELDS, _text),
-    **dict.fromkeys(SECRET_FIELDS, _secret),
-    **dict.fromkeys(_TIME_FIELDS, parse_time),
-    **dict.fromkeys(("last_error_code", "request_count"), _whole),
-    "expires_at_ms": _number,
-}
-"""How each field of its own name is read; None says nothing."""
+_FORMS: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (
+    *((name, _secret) for name in SECRET_FIELDS),
+    ("last_status", _text),
+    ("last_status_at", parse_time),
+    ("last_error_code", _whole),
+    ("last_error_reason", _text),
+    ("last_error_message", _text),
+    ("last_error_reset_at", parse_time),
+    *((name, _text) for name in ("base_url", "inference_base_url", "expires_at")),
+    ("expires_at_ms", _number),
+    *((name, _text) for name in ("agent_key_expires_at", "last_refresh")),
+)
+"""How each field of its own name is read, in the order in which `Credential` has them; None says nothing."""
+_NOT_IN_THE_FILE: Final = Credential(id="", provider="")[Credential._fields.index("paused") :]

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.config import Config
-from keydeck.engine.credential import BadRow, Credential, Row, derived_id, is_manual, is_owned
+from keydeck.engine.credential import Credential, Row, derived_id, is_manual, is_owned
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.providers import CUSTOM_PREFIX, Provider, default_base_url, is_custom, registry
-from keydeck.engine.secret import Secret, fingerprint, why_not_a_secret
+from keydeck.engine.secret import Secret, fingerprint, repr_without, why_not_a_secret
 from keydeck.engine.store import EMPTY_STORE, StoreSnapshot
 from keydeck.engine.times import parse_time
 from keydeck.engine.tokens import identity
@@ -41,20 +40,22 @@ _UNRANKED: Final = 5
 _SHORT_SOURCES_THAT_CHOOSE: Final = frozenset({"device_code", "loopback_pkce", "hermes_pkce"})
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """Everything discovery looks at, read once."""
 
     home: Home
     around: Surroundings
-    env: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str]
     """`.env` over the process environment."""
     store: StoreSnapshot
     config: Config
     config_is_known: bool = True
-    disk: Disk = field(default_factory=Disk)
+    disk: Disk = Disk()
     root: StoreSnapshot = EMPTY_STORE
     """The root's store, in a profile: its logins show through, provider by provider (hermes-pool 1.2)."""
+
+    def __repr__(self) -> str:
+        return repr_without(self, "env")
 
     def login(self, provider: str) -> Mapping[str, Any]:
         """Return a provider's login block, the home's own before the root's."""
@@ -87,7 +88,7 @@ def overlay(scene: Scene, provider: str, rows: tuple[Row, ...], offers: list[Cre
     stored_sources = {row.source for row in rows if isinstance(row, Credential)}
     last = max((row.priority for row in rows if isinstance(row, Credential)), default=-1)
     fresh = [offer for offer in offers if offer.live_secret and offer.source not in stored_sources]
-    offered = [replace(offer, priority=last + 1 + place) for place, offer in enumerate(fresh)]
+    offered = [offer._replace(priority=last + 1 + place) for place, offer in enumerate(fresh)]
     return in_order(provider, (*lent, *offered))
 
 
@@ -98,7 +99,7 @@ def in_order(provider: str, rows: Iterable[Row]) -> tuple[Row, ...]:
 
 def _rank(provider: str, row: Row) -> tuple[float, ...]:
     """Order of trial: by priority, file order among equals; anthropic has an order of its own (4.6)."""
-    if isinstance(row, BadRow):
+    if not isinstance(row, Credential):
         return (2,)
     if provider != "anthropic":
         return (0, row.priority)
@@ -110,13 +111,13 @@ def _rank(provider: str, row: Row) -> tuple[float, ...]:
 def _lend(scene: Scene, row: Credential, offers: Mapping[str, Credential]) -> Credential:
     offer = offers.get(row.source)
     if offer is None:
-        return row if row.live_secret else replace(row, unset=_why_unset(scene, row))
+        return row if row.live_secret else row._replace(unset=_why_unset(scene, row))
     if not offer.live_secret and not is_owned(row.provider, row.source):
-        return replace(row, unset=offer.unset)
+        return row._replace(unset=offer.unset)
     lent = ("access_token", "refresh_token", "agent_key", "base_url", "inference_base_url")
     ends = ("expires_at", "expires_at_ms", "agent_key_expires_at", "last_refresh")
     newer = {name: getattr(offer, name) for name in (*lent, *ends) if getattr(offer, name) is not None}
-    return replace(row, **newer)
+    return row._replace(**newer)
 
 
 def _why_unset(scene: Scene, row: Credential) -> str | None:
@@ -339,7 +340,7 @@ def _login(
     refresh = fields.pop("refresh_token", None)
     secret = Secret(token) if token else None
     offer = _offer(provider, source, label or identity(secret) or source, None, auth_type="oauth", **fields)
-    return replace(offer, access_token=secret, refresh_token=Secret(refresh) if refresh else None)
+    return offer._replace(access_token=secret, refresh_token=Secret(refresh) if refresh else None)
 
 
 # --- config.yaml -------------------------------------------------------------------------------------------

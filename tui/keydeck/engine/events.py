@@ -466,8 +466,9 @@ def encode(record: Record) -> bytes:
     """Return a record as one line, without its line ends; it is ASCII."""
     event = record.event
     line: dict[str, Any] = {"e": name_of(event), "t": record.at, "w": record.writer, "s": record.seq}
-    for attribute, name, _, default in _FIELDS.get(type(event), ()):
-        value = getattr(event, attribute)
+    for value, (_, name, _, default) in zip(
+        event, _FIELDS.get(type(event), ()), strict=False
+    ):  # `extra` is last
         if default is _REQUIRED or value != default:
             line[name] = value
     return _dump({**line, **event.extra} if event.extra else line).encode("ascii")

@@ -7,9 +7,8 @@ that fits decides, so what is certain stands above what is likely (hermes-recove
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class FailureKind(StrEnum):
@@ -38,8 +37,7 @@ class FailureKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sign:
+class _Sign(NamedTuple):
     """What gives a kind away: all that is set must hold. Words are lower case, any of them is enough."""
 
     kind: FailureKind

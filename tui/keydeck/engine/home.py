@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from keydeck.engine.errors import HomeError
+from keydeck.engine.secret import repr_without
 
 ROOT_PROFILE = "default"
 _PROFILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What lies around a home: the environment and the user's own folder. Tests and the demo bring their own."""
 
-    env: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str]
     user_home: Path
+
+    def __repr__(self) -> str:
+        return repr_without(self, "env")
 
     @classmethod
     def real(cls) -> Surroundings:
@@ -27,8 +30,7 @@ class Surroundings:
         return cls(env=dict(os.environ), user_home=Path.home())
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """One hermes home. `root` differs from `path` only in a named profile."""
 
     path: Path

@@ -16,7 +16,7 @@ from keydeck.engine.cooldown import (
     status_of,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import STATUS_FIELDS, Credential, Row, with_changes
+from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import START, Status
 from keydeck.engine.ledger import Facts
@@ -57,24 +57,25 @@ def as_known(
         return _as_filed(row, policy)
     told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
     benches = facts.benches
-    if not benches.strikes:
-        told["standing"], told["limits"], told["probe"] = None, {}, None
-        if row.last_status in _OUT:
-            told.update(zip(STATUS_FIELDS, _CLEAN, strict=True))
-    else:
+    if benches.strikes:
         benches = _of_present_secret(row, benches)
         held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
         told["standing"], told["limits"] = held, _limits(row, benches, policy, is_sole=is_sole)
         told["probe"] = _unanswered(facts)
         told.update(zip(STATUS_FIELDS, status_of(held), strict=True))
+    elif row.standing is not None or row.last_status in _OUT:
+        told["standing"], told["limits"], told["probe"] = None, {}, None
+        told.update(zip(STATUS_FIELDS, _CLEAN, strict=True))
     if facts.label is not None:
         told["label"] = facts.label
     if facts.priority is not None and row.provider != "anthropic":
         told["priority"] = facts.priority
     if facts.paused is not None or row.paused is not None:
         told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
+    if benches.strikes:
+        return row._replace(**told)
     changed = {name: value for name, value in told.items() if getattr(row, name) != value}
-    return with_changes(row, changed) if changed else row
+    return row._replace(**changed) if changed else row  # nearly all are as the file has them
 
 
 def _unanswered(facts: Facts) -> Probe | None:
@@ -89,8 +90,8 @@ def _as_filed(row: Credential, policy: Policy) -> Credential:
     status = Status(*(getattr(row, name) for name in STATUS_FIELDS))
     if is_parking(status):
         clean: dict[str, Any] = dict(zip(STATUS_FIELDS, _CLEAN, strict=True))
-        return with_changes(row, {"paused": pause_of(status), "paused_at": status.at, **clean})
-    return with_changes(row, {"standing": filed_standing(status, policy, row.provider, row.id)})
+        return row._replace(paused=pause_of(status), paused_at=status.at, **clean)
+    return row._replace(standing=filed_standing(status, policy, row.provider, row.id))
 
 
 def _of_present_secret(row: Credential, benches: Benches) -> Benches:

@@ -6,7 +6,6 @@ Order is decided by position in the journal, never by a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -82,8 +81,7 @@ class Facts(NamedTuple):
 FRESH: Final = Facts()
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
+class Tombstone(NamedTuple):
     """A removed row, in case somebody writes it back."""
 
     key: str | None
@@ -95,8 +93,7 @@ class Tombstone:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Vanished:
+class Vanished(NamedTuple):
     """A row that needed a login when another program removed it, until the operator dismisses it (FS-55)."""
 
     provider: str
@@ -107,29 +104,54 @@ class Vanished:
     """Why it needed a login."""
 
 
-@dataclass(slots=True)
 class Ledger:
     """All that the events up to `position` tell."""
 
-    position: Position = START
-    rows: dict[str, Facts] = field(default_factory=dict)
-    tombs: dict[str, Tombstone] = field(default_factory=dict)
-    vanished: dict[str, Vanished] = field(default_factory=dict)
-    writers: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """Writer → its last record that landed, and when that was."""
-    gen: int = 0
-    """The last generation of auth.json that was told of."""
-    store: str | None = None
-    min_reader: int = READER
+    __slots__ = ("gen", "min_reader", "position", "rows", "store", "tombs", "vanished", "writers")
+
+    def __init__(
+        self,
+        position: Position = START,
+        rows: dict[str, Facts] | None = None,
+        tombs: dict[str, Tombstone] | None = None,
+        vanished: dict[str, Vanished] | None = None,
+        writers: dict[str, tuple[int, float]] | None = None,
+        gen: int = 0,
+        store: str | None = None,
+        min_reader: int = READER,
+    ) -> None:
+        self.position = position
+        self.rows = {} if rows is None else rows
+        self.tombs = {} if tombs is None else tombs
+        self.vanished = {} if vanished is None else vanished
+        self.writers = {} if writers is None else writers
+        """Writer → its last record that landed, and when that was."""
+        self.gen = gen
+        """The last generation of auth.json that was told of."""
+        self.store = store
+        self.min_reader = min_reader
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ledger) and all(
+            getattr(self, name) == getattr(other, name) for name in Ledger.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"Ledger({', '.join(f'{name}={getattr(self, name)!r}' for name in Ledger.__slots__)})"
 
     def copy(self) -> Ledger:
         """Return another ledger that says the same; the facts themselves never change."""
-        return replace(
-            self,
-            rows=dict(self.rows),
-            tombs=dict(self.tombs),
-            vanished=dict(self.vanished),
-            writers=dict(self.writers),
+        return Ledger(
+            self.position,
+            dict(self.rows),
+            dict(self.tombs),
+            dict(self.vanished),
+            dict(self.writers),
+            self.gen,
+            self.store,
+            self.min_reader,
         )
 
     def take(self, record: Record, place: Position) -> Iterable[str]:
@@ -155,7 +177,7 @@ class Ledger:
         """Apply a rule to one row's facts; a removed row keeps its own, in case it is put back."""
         if row_id in self.tombs:
             tomb = self.tombs[row_id]
-            self.tombs[row_id] = replace(tomb, facts=rule(tomb.facts, *arguments, **fields))
+            self.tombs[row_id] = tomb._replace(facts=rule(tomb.facts, *arguments, **fields))
         else:
             self.rows[row_id] = rule(self.rows.get(row_id, FRESH), *arguments, **fields)
 

@@ -85,8 +85,8 @@ class Lookout:
         read, stored = self.reader.read_with_rows()
         versions = tuple(map(_version_shown, stores, before))
         were = {pool.provider: pool for pool in self._last.snapshot.pools} if self._last else {}
-        snapshot = replace(
-            read, pools=tuple(_as_before(were.get(pool.provider), pool) for pool in read.pools)
+        snapshot = read._replace(
+            pools=tuple(_as_before(were.get(pool.provider), pool) for pool in read.pools)
         )
         ids = {provider: frozenset(row.id for row in rows) for provider, rows in stored.items()}
         self._last = _Look(snapshot, stamps, versions, stored, ids)
@@ -119,7 +119,7 @@ class Lookout:
         if _are(pools, before.pools) and troubles == before.store_troubles:
             return before
         read_at = self.reader.clock() if before.trouble is None else before.read_at
-        return replace(before, pools=pools, read_at=read_at, store_troubles=troubles)
+        return before._replace(pools=pools, read_at=read_at, store_troubles=troubles)
 
     def _pool(self, pool: PoolSnapshot, last: _Look, changed: Mapping[int, frozenset[str]]) -> PoolSnapshot:
         store = self.reader.store_of(pool.rows)
@@ -151,7 +151,7 @@ def _known_again(
     ]
     if len(were) < len(stored) or soles(rows) != alone:  # an id twice, or another one is alone by now
         rows = list(known_rows(pool.provider, stored, facts_of, policy))
-    return _as_before(pool, replace(pool, rows=in_order(pool.provider, rows)))
+    return _as_before(pool, pool._replace(rows=in_order(pool.provider, rows)))
 
 
 def _as_before(old: PoolSnapshot | None, new: PoolSnapshot) -> PoolSnapshot:
@@ -160,7 +160,7 @@ def _as_before(old: PoolSnapshot | None, new: PoolSnapshot) -> PoolSnapshot:
         return new
     were = {row.id: row for row in old.rows}
     rows = tuple(_row_as_before(were.get(row.id), row) for row in new.rows)
-    return old if old.strategy == new.strategy and _are(rows, old.rows) else replace(new, rows=rows)
+    return old if old.strategy == new.strategy and _are(rows, old.rows) else new._replace(rows=rows)
 
 
 def _row_as_before(old: Row | None, new: Row) -> Row:

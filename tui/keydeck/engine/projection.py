@@ -6,8 +6,7 @@ Each carries the generation it was written with, so that a row from an older one
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.cooldown import CLEAR, Benches, Standing, filed_failure, new_secret, standing, status_of
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
@@ -26,8 +25,7 @@ UNSTAMPED: Final = frozenset({"nous"})
 ORDERED_BY_HERMES: Final = frozenset({"anthropic"})
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """By which rules rows are written."""
 
     policy: Policy = DEFAULT_POLICY
@@ -35,8 +33,11 @@ class Terms:
     """Epoch seconds: what ended before is not written again into a row that is well."""
 
 
+DEFAULT_TERMS: Final = Terms()
+
+
 def project(
-    document: dict[str, Any], ledger: Ledger, terms: Terms = Terms(), *, spared: Container[str] = ()
+    document: dict[str, Any], ledger: Ledger, terms: Terms = DEFAULT_TERMS, *, spared: Container[str] = ()
 ) -> bool:
     """Write into the rows what is known of them, take removed ones out, and tell whether anything differed.
 

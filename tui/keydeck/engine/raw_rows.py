@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, is_secret_key, row_id
 from keydeck.engine.events import Seen, Status
 from keydeck.engine.providers import canonical
 from keydeck.engine.redact import Scrubber, visible
-from keydeck.engine.secret import Secret
+from keydeck.engine.secret import Secret, repr_without
 from keydeck.engine.times import parse_time
 
 CLEAN: Final = Status()
@@ -21,15 +20,17 @@ _LONG_LABEL: Final = 12
 _MARK_DIGITS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
+class RawRow(NamedTuple):
     """A row of the file with the names it goes by."""
 
     id: str
     provider: str
     pool_key: str
     """The key of its pool in the file: an alias of the provider, or the same."""
-    raw: dict[str, Any] = field(repr=False)
+    raw: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return repr_without(self, "raw")
 
     @property
     def label(self) -> str:

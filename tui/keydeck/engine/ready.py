@@ -10,7 +10,6 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.cooldown import Standing
@@ -141,7 +140,7 @@ class Ready:
         twin = Ready(self.rows, (), self.waits)
         states = (twin._state(place, now, ticks) for place in range(len(self.rows)))
         return tuple(
-            replace(state, health=READY) if self.is_usable(place) and not state.health.is_usable else state
+            state._replace(health=READY) if self.is_usable(place) and not state.health.is_usable else state
             for place, state in enumerate(states)
         )
 
@@ -199,7 +198,7 @@ class Ready:
         if ticks < due:
             heapq.heappush(self._turns, (due, place))
             return state
-        self.rows[place] = replace(row, paused=None, paused_at=None)
+        self.rows[place] = row._replace(paused=None, paused_at=None)
         return None
 
     def _limit(self, place: int, row: Credential, now: float, ticks: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import string
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -26,7 +25,7 @@ ESCAPE_SEQUENCES: Final = (
 """What steers a terminal, sequences whole: what a text is cleaned of before it is drawn."""
 
 _LOWER: Final = bytes(range(256)).lower()
-_NOT_TELLING: Final = bytes(set(range(256)) - set((string.ascii_letters + string.digits).encode()))
+_NOT_TELLING: Final = bytes(code for code in range(256) if code > 127 or not chr(code).isalnum())
 
 # A word may also begin behind an escaped character: %20sk-…, \nsk-…
 _BEGIN: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
@@ -167,6 +166,9 @@ class Scrubber:
             for known in heads[bare[start : start + _SHORTEST_BARE]]:
                 if length := _shared(known.bare, bare[start : start + len(known.bare)]):
                     yield _spread(text, places[start], places[start + length - 1] + 1, known, length)
+
+
+KNOWS_NOTHING: Final = Scrubber()
 
 
 def visible(text: str) -> str:

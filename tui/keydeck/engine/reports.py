@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from keydeck.engine.blame import Requests
@@ -15,6 +16,13 @@ from keydeck.engine.verdict import Verdict, Verdicts
 
 _LONGEST_MESSAGE: Final = 2000
 _TEXTS_KEPT: Final = 64
+
+
+@cache
+def _reset_time() -> Callable[[Mapping[str, Any], float], float | None]:
+    from keydeck.engine.reset_times import reset_time  # not needed by whom no provider refuses
+
+    return reset_time
 
 
 class Report(NamedTuple):
@@ -50,8 +58,6 @@ class Reports:
             report: what the caller says of it.
         """
         roster, row = self._roster, self._roster.ready.rows[place]
-        from keydeck.engine.reset_times import reset_time
-
         reason, message = self._texts(report)
         secret = row.live_secret
         policy = roster.snapshot.policy
@@ -70,7 +76,7 @@ class Reports:
             code=report.code,
             reason=reason,
             message=message,
-            until=reset_time(report.context, roster.clock()),
+            until=_reset_time()(report.context, roster.clock()),
             key=secret.fingerprint if secret else None,
             granted=granted,
         )

@@ -17,6 +17,7 @@ from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
 from keydeck.engine.state import PoolState, row_state
+from keydeck.engine.strategies import BY_USES
 from keydeck.engine.tokens import account_of
 
 # Other files than the store are looked at this often at most (design 3).
@@ -39,8 +40,8 @@ class Roster:
 
     def catch_up(self) -> None:
         """Learn what changed: the clock, other processes, the files."""
-        if self.store.poll() != self._seen:
-            self._take_news()
+        if (version := self.store.poll()) != self._seen:
+            self._take_news(version)
         if self._is_inherited and self._reader.store.changed():
             self.read()
         if monotonic() - self._looked_at >= _LOOK_AROUND_EVERY_S:
@@ -64,14 +65,15 @@ class Roster:
         self.ready = Ready(rows, list(self._groups.values()), self.ready.waits)
         self.ready.begin(self.clock(), self.ticks())
 
-    def _take_news(self) -> None:
+    def _take_news(self, version: int) -> None:
         changed = self.store.changed_since(self._seen)
         if changed is None:
             self.read()
             return
-        self._seen = self.store.poll()
+        self._seen = version
         now, ticks, policy = self.clock(), self.ticks(), self.snapshot.policy
-        self.ready.others = self.store.others_at_work()
+        if self.strategy in BY_USES:
+            self.ready.others = self.store.others_at_work()
         may_be_alone = False
         for row_id in changed:
             place = self.ready.place_of.get(row_id)

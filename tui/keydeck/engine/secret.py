@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 MASK: Final = "***"
 
@@ -58,6 +58,13 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is never pickled")
+
+
+def repr_without(record: tuple[Any, ...], *hidden: str) -> str:
+    """Return the repr of a named tuple without the fields that may hold secrets or too much."""
+    names = getattr(record, "_fields", ())
+    told = (f"{name}={value!r}" for name, value in zip(names, record, strict=True) if name not in hidden)
+    return f"{type(record).__name__}({', '.join(told)})"
 
 
 def fingerprint(value: str) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from keydeck.engine.clock import Clock, wall_clock
 from keydeck.engine.config import (
@@ -33,8 +32,8 @@ from keydeck.engine.home import Home, Surroundings
 from keydeck.engine.known import groups, known_rows, used_last
 from keydeck.engine.ledger import Vanished
 from keydeck.engine.providers import canonical, names_of
-from keydeck.engine.redact import Scrubber
-from keydeck.engine.secret import Secret
+from keydeck.engine.redact import KNOWS_NOTHING, Scrubber
+from keydeck.engine.secret import Secret, repr_without
 from keydeck.engine.state import PoolState, pool_state
 from keydeck.engine.store import EMPTY_STORE, Store, StoreSnapshot
 from keydeck.engine.strategies import GO_ON, certain_pick
@@ -45,8 +44,7 @@ if TYPE_CHECKING:
     from keydeck.engine.explanation import Explanation
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSnapshot:
+class PoolSnapshot(NamedTuple):
     """One provider's rows, in the order they are tried."""
 
     provider: str
@@ -122,8 +120,7 @@ class PoolSnapshot:
         return explain(state, asked, now)
 
 
-@dataclass(frozen=True, slots=True)
-class HomeSnapshot:
+class HomeSnapshot(NamedTuple):
     """Everything Keydeck knows of a home at one moment."""
 
     home: Home
@@ -135,7 +132,7 @@ class HomeSnapshot:
     trouble: KeydeckError | None = None
     """Why auth.json cannot be used now; the rows are the last good ones then."""
     config_trouble: ConfigError | None = None
-    bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    bad_pools: Mapping[str, str] = MappingProxyType({})
     store_troubles: tuple[Trouble, ...] = ()
     """What else is wrong with the store, the gravest first; the rows are right all the same."""
     policy: Policy = DEFAULT_POLICY
@@ -147,7 +144,10 @@ class HomeSnapshot:
     """How many leases a row may have at once; None: any number."""
     fallback: tuple[str, ...] = ()
     """Pool keys of the fallback chain, in order."""
-    scrubber: Scrubber = field(default_factory=Scrubber, repr=False)
+    scrubber: Scrubber = KNOWS_NOTHING
+
+    def __repr__(self) -> str:
+        return repr_without(self, "scrubber")
 
     def pool(self, provider: str) -> PoolSnapshot | None:
         """Return one provider's pool, or None."""
@@ -369,7 +369,7 @@ def _overlaid(
 def _with_inherited(own: StoreSnapshot, root: StoreSnapshot) -> Mapping[str, tuple[Row, ...]]:
     """Let the root's rows show through where the profile has none (hermes-pool 1.2)."""
     shining = {
-        provider: tuple(replace(row, inherited=True) for row in rows)
+        provider: tuple(row._replace(inherited=True) for row in rows)
         for provider, rows in root.pools.items()
         if not own.pools.get(provider)
     }
@@ -392,19 +392,20 @@ def _strategy(config: Config, provider: str, rows: tuple[Row, ...]) -> str:
     return next(written, DEFAULT_STRATEGY)
 
 
-@dataclass(frozen=True, slots=True)
 class _Secrets:
     """Every secret of a home, gathered only when somebody walks through them."""
 
-    pools: tuple[PoolSnapshot, ...]
-    logins: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    __slots__ = ("_logins", "_pools")
+
+    def __init__(self, pools: tuple[PoolSnapshot, ...], logins: Mapping[str, Mapping[str, Any]]) -> None:
+        self._pools, self._logins = pools, logins
 
     def __iter__(self) -> Iterator[Secret]:
-        for pool in self.pools:
+        for pool in self._pools:
             for row in pool.rows:
                 if isinstance(row, Credential):
                     yield from row.secrets
-        blocks: list[Mapping[str, Any]] = list(self.logins.values())
+        blocks: list[Mapping[str, Any]] = list(self._logins.values())
         while blocks:
             for key, value in blocks.pop().items():
                 if isinstance(value, dict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from keydeck.engine.backups import back_up_now
+from keydeck.engine.backups import back_up
 from keydeck.engine.credential import Credential, is_manual
 from keydeck.engine.discovery import ENV_PREFIX
 from keydeck.engine.dotenv import lines_setting, parse_dotenv, without_variable
@@ -85,7 +85,7 @@ def _clear_file(reader: HomeReader, path: Path) -> Shut:
     disk = reader.disk
     try:
         kept = Secret(read_file(disk, path)[0].decode("latin-1"))
-        back_up_now(disk, path, reader.clock())
+        back_up(disk, path, reader.clock())
         disk.unlink(path)
     except FileNotFoundError:
         return Shut()
@@ -109,7 +109,7 @@ def _clear_variable(reader: HomeReader, name: str) -> Shut:
     if name in parse_dotenv(text.removeprefix("\ufeff")):
         kept = Secret(lines_setting(text, name))
         try:
-            back_up_now(disk, path, reader.clock())
+            back_up(disk, path, reader.clock())
         except OSError as error:
             raise StoreReadOnly(path, f"no copy could be made: {error.strerror}") from error
         _write_env(reader, without_variable(text, name))

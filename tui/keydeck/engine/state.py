@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from keydeck.engine.claims import PROBE_S, in_flight
 from keydeck.engine.cooldown import (
@@ -42,8 +41,7 @@ class HealthKind(StrEnum):
     BAD_ROW = "bad_row"
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """A row's state at one moment. Times are epoch seconds."""
 
     kind: HealthKind
@@ -96,8 +94,7 @@ class Health:
 READY: Final = Health(HealthKind.READY)
 
 
-@dataclass(frozen=True, slots=True)
-class RowState:
+class RowState(NamedTuple):
     """A row, its state, and when its token ends."""
 
     row: Row
@@ -111,11 +108,11 @@ class RowState:
 
     def in_flight(self, now: float) -> int:
         """Return how many leases of this row count at `now` (epoch seconds)."""
-        return 0 if isinstance(self.row, BadRow) else in_flight(self.row.leases, now)
+        return in_flight(self.row.leases, now) if isinstance(self.row, Credential) else 0
 
     def limits(self, now: float) -> dict[str, Standing]:
         """Return the models with which no request may go to this row now, usable as it is for others."""
-        if isinstance(self.row, BadRow) or not self.row.limits:
+        if not isinstance(self.row, Credential) or not self.row.limits:
             return {}
         return {model: held for model, held in self.row.limits.items() if is_out(held, now)}
 
@@ -125,12 +122,11 @@ def is_out(held: Standing, now: float) -> bool:
     return held.is_terminal or (held.until is not None and now < held.until)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolState:
+class PoolState(NamedTuple):
     """A pool at one moment, rows in the order they would be tried."""
 
     provider: str
-    rows: tuple[RowState, ...] = field(default=())
+    rows: tuple[RowState, ...] = ()
 
     @property
     def usable(self) -> tuple[RowState, ...]:
@@ -143,7 +139,7 @@ class PoolState:
         ends = [end for state in self.rows if (end := free_at(state)) is not None]
         return min(ends, default=None)
 
-    def count(self, kind: HealthKind) -> int:
+    def how_many(self, kind: HealthKind) -> int:
         """How many rows are in this state."""
         return sum(state.health.kind is kind for state in self.rows)
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from keydeck.engine.cooldown_policy import Policy
 from keydeck.engine.credential import Credential, Row
@@ -23,6 +22,7 @@ from keydeck.engine.events import Event, Outside, Position, Record
 from keydeck.engine.follower import Follower
 from keydeck.engine.home import Home
 from keydeck.engine.ledger import Facts, Vanished
+from keydeck.engine.secret import repr_without
 from keydeck.engine.totals import Totals
 from keydeck.engine.trouble import Trouble
 
@@ -37,22 +37,24 @@ def ignore_wait(_waited_s: float) -> None:
     """Tell nobody about waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSnapshot:
+class StoreSnapshot(NamedTuple):
     """What was in the store at one moment. Pools are by canonical provider."""
 
-    pools: Mapping[str, tuple[Row, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    bad_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, tuple[Row, ...]] = MappingProxyType({})
+    bad_pools: Mapping[str, str] = MappingProxyType({})
     """Pool keys whose value is no list of rows, and why they are not shown."""
-    logins: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    logins: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     """The ``providers`` blocks (hermes-pool 1.6). They hold raw tokens: never print them."""
     active_provider: str | None = None
-    suppressed: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    suppressed: Mapping[str, frozenset[str]] = MappingProxyType({})
     """Sources the operator removed, by canonical provider."""
     retired: frozenset[str] = frozenset()
     """Ids of removed rows: a new row must not take one (design 3, rule 9)."""
     exists: bool = False
     """False while nobody has written the store yet."""
+
+    def __repr__(self) -> str:
+        return repr_without(self, "logins")
 
 
 EMPTY_STORE: Final = StoreSnapshot()

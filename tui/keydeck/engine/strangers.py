@@ -7,8 +7,7 @@ with the present generation was changed by somebody who saw it, one with an olde
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from keydeck.engine.checkpoint import SECTION
 from keydeck.engine.cooldown import standing, status_of
@@ -86,8 +85,7 @@ def _with_what_followed(seen: Seen, since: Facts | None) -> Seen:
     return seen._replace(used=seen.used + since.used, status=status)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
+class _Judge(NamedTuple):
     """What the rows of a file are held against."""
 
     ledger: Ledger

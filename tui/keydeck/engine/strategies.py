@@ -70,6 +70,8 @@ PICKERS: Final[dict[str, Picker]] = {
 
 GO_ON: Final = frozenset({"round_robin", "sticky"})
 """The strategies that go on from the row that was picked last."""
+BY_USES: Final = frozenset({"least_used"})
+"""The strategies that are wrong where they do not know what other processes do just now."""
 
 
 def picker(strategy: str) -> Picker:

@@ -6,7 +6,6 @@ One parser for every field, so that seconds, milliseconds and ISO agree (FS-09).
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from typing import Any, Final
 
 # Above this a number is milliseconds: as seconds it would lie 31,000 years ahead (hermes-pool 5.3).
@@ -55,6 +54,8 @@ def _from_text(text: str) -> float | None:
         return from_number(float(text))
     except ValueError:
         pass
+    from datetime import datetime  # most times are numbers
+
     try:
         return from_number(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError):

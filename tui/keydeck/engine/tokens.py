@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping
@@ -34,6 +33,8 @@ def _payload(secret: Secret) -> Mapping[str, Any]:
 
     Head and signature are nobody's business here, as in hermes (hermes-pool 4.6).
     """
+    import base64
+
     middle = secret.reveal().split(".")[1]
     try:
         text = base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)).decode("utf-8")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +23,17 @@ Slots = dict[int, dict[str, int]]
 """Number of the minute or hour since the epoch → row → requests."""
 
 
-@dataclass(slots=True)
 class Totals:
     """Requests by time and row, up to a position."""
 
-    position: Position = START
-    minutes: Slots = field(default_factory=dict)
-    hours: Slots = field(default_factory=dict)
+    __slots__ = ("hours", "minutes", "position")
+
+    def __init__(
+        self, position: Position = START, minutes: Slots | None = None, hours: Slots | None = None
+    ) -> None:
+        self.position = position
+        self.minutes = {} if minutes is None else minutes
+        self.hours = {} if hours is None else hours
 
     def take(self, record: Record) -> None:
         """Add what a record tells."""

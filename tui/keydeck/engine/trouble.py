@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from keydeck.engine.cooldown_config import CooldownProblem
@@ -42,8 +41,7 @@ class TroubleKind(StrEnum):
 _ORDER: Final = {kind: place for place, kind in enumerate(TroubleKind)}
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(NamedTuple):
     """One of them; the text says what it means and what helps. It may hold labels from the file."""
 
     kind: TroubleKind

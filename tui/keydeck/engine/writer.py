@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,30 +51,30 @@ ORDER_EVERY_S: Final = 60.0
 _OUT: Final = ("exhausted", "dead")
 
 
-@dataclass(slots=True)
 class _Work:
     """What a writer holds under the lock: the document, and what is known while it changes it."""
 
-    document: dict[str, Any]
-    stamped: Stamp | None
-    exists: bool
-    filed: Ledger | None = None
-    checkpoint: Checkpoint | None = None
-    ledger: Ledger = field(default_factory=Ledger)
-    events: list[Event] = field(default_factory=list)
-    """What strangers did, and what is done now: told once it is written."""
-    before: Mapping[str, RawRow] = field(default_factory=dict)
-    """The rows before they are changed on purpose."""
-    happened: int = 0
-    is_newers: bool = False
-    """Whether a newer version sums up, what this one understands in part only (rule 14)."""
-    left: Left = NOTHING_LEFT
-    spared: frozenset[str] = frozenset()
-    """The pool keys whose order is left as hermes shuffled it."""
-    terms: Terms = field(default_factory=Terms)
-    is_healed: bool = False
-    renews: bool = False
-    """Whether a newer secret was put back, which no journal tells."""
+    def __init__(self, document: dict[str, Any], stamped: Stamp | None, *, exists: bool) -> None:
+        self.document = document
+        self.stamped = stamped
+        self.exists = exists
+        self.filed: Ledger | None = None
+        self.checkpoint: Checkpoint | None = None
+        self.ledger = Ledger()
+        self.events: list[Event] = []
+        """What strangers did, and what is done now: told once it is written."""
+        self.before: Mapping[str, RawRow] = {}
+        """The rows before they are changed on purpose."""
+        self.happened = 0
+        self.is_newers = False
+        """Whether a newer version sums up, what this one understands in part only (rule 14)."""
+        self.left = NOTHING_LEFT
+        self.spared: frozenset[str] = frozenset()
+        """The pool keys whose order is left as hermes shuffled it."""
+        self.terms = Terms()
+        self.is_healed = False
+        self.renews = False
+        """Whether a newer secret was put back, which no journal tells."""
 
     @property
     def proj(self) -> int:
@@ -185,7 +184,7 @@ class Writer:
         self._catch_up(work)
         if not work.is_newers:
             self._put_right(work, is_act=is_act)
-        work.before = {row.id: replace(row, raw=dict(row.raw)) for row in raw_rows(work.document)}
+        work.before = {row.id: row._replace(raw=dict(row.raw)) for row in raw_rows(work.document)}
 
     def _catch_up(self, work: _Work) -> None:
         with self._standing.guard:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from operator import attrgetter
@@ -195,7 +195,7 @@ _QUIET: Final = frozenset(
     {"request_count", "priority", "base_url", "inference_base_url", "last_refresh", "extra", "stored_under"}
 )
 _telling: Final[Callable[[Credential], tuple[Any, ...]]] = attrgetter(
-    *(each.name for each in fields(Credential) if each.name not in _QUIET)
+    *(name for name in Credential._fields if name not in _QUIET)
 )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from keydeck.engine.cooldown import CLEAR, Standing, Strike, standing
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY
-from keydeck.engine.credential import BadRow
+from keydeck.engine.credential import Credential
 from keydeck.engine.events import (
     Added,
     Adopted,
@@ -63,7 +63,7 @@ class Memory:
             for row in pool.rows:
                 self._providers.setdefault(row.id, pool.provider)
                 self._names[row.id] = row.label
-                if isinstance(row, BadRow):
+                if not isinstance(row, Credential):
                     continue
                 self._places_now.setdefault(row.id, row.priority)
                 if not row.stored:

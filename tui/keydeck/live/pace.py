@@ -5,7 +5,6 @@ Pure: it is told what time it is, in seconds of any clock that only goes forward
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.credential import Credential, Row
@@ -52,7 +51,7 @@ class Pace:
 
 def only_counts(before: HomeSnapshot, after: HomeSnapshot) -> bool:
     """Tell whether nothing but counts of requests differs."""
-    if replace(before, pools=(), read_at=0.0) != replace(after, pools=(), read_at=0.0):
+    if before._replace(pools=(), read_at=0.0) != after._replace(pools=(), read_at=0.0):
         return False
     if len(before.pools) != len(after.pools):
         return False
@@ -74,6 +73,6 @@ def _only_count_of_row(was: Row, row: Row) -> bool:
     if not (isinstance(was, Credential) and isinstance(row, Credential)):
         return False
     try:
-        return replace(was, request_count=row.request_count) == row
+        return was._replace(request_count=row.request_count) == row
     except RecursionError:  # somebody else's fields may be nested deeper than a comparison can follow
         return False

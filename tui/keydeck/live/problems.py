@@ -118,7 +118,7 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
         yield Problem(rank=3, kind=ProblemKind.RENEWING, provider=state.provider, other=serves)
         return
     back_at, code = _back_at(state), _shared_code(state)
-    if state.count(HealthKind.PAUSED) == len(state.rows):
+    if state.how_many(HealthKind.PAUSED) == len(state.rows):
         kind = ProblemKind.ALL_PAUSED
         yield Problem(rank=2, kind=kind, provider=state.provider, until=back_at, other=serves)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from keydeck.engine.cooldown import Standing
@@ -143,7 +142,7 @@ def _under_a_pause(found: RowState, now: float, context: Context) -> list[Fact]:
     row = found.row
     if found.health.kind is not HealthKind.PAUSED or not isinstance(row, Credential):
         return []
-    beneath = row_state(replace(row, paused=None), now)
+    beneath = row_state(row._replace(paused=None), now)
     health, why = beneath.health, why_text(beneath, context)
     if health.is_usable:
         return []

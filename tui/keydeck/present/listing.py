@@ -58,7 +58,7 @@ def _pool(snapshot: HomeSnapshot, pool: PoolSnapshot, state: PoolState, now: flo
         "ready": len(state.usable),
         "total": len(state.rows),
         "next_ready_at": state.next_ready_at,
-        "probing": state.count(HealthKind.PROBING),
+        "probing": state.how_many(HealthKind.PROBING),
         "in_flight": sum(in_flight(row, now) for row in state.rows),
         "forecast": [step._asdict() for step in forecast(state, now)[:FORECAST_STEPS]],
         "credentials": [_credential(snapshot, row, following, twins, now) for row in state.rows],
@@ -218,7 +218,7 @@ def pool_sentence(state: PoolState, now: float) -> str:
     said = f"{len(state.usable)} of {len(state.rows)} ready"
     if until := forecast_text(forecast(state, now), now):
         said += f" {until}"
-    if probing := state.count(HealthKind.PROBING):
+    if probing := state.how_many(HealthKind.PROBING):
         said += f", {probing} probing"
     return said
 
@@ -254,7 +254,7 @@ def status_of(provider: str, pool: PoolSnapshot | None, now: float) -> dict[str,
         HealthKind.NO_SECRET,
         HealthKind.BAD_ROW,
     )
-    best = "ready" if state.usable else next((kind.value for kind in order if state.count(kind)), "absent")
+    best = "ready" if state.usable else next((kind.value for kind in order if state.how_many(kind)), "absent")
     return {
         "provider": provider,
         "name": pool_name(provider),

@@ -104,6 +104,7 @@ class SettingsScreen(ListingScreen):
     """One row a setting; enter goes to the next value, or to the list that has it."""
 
     NAME = SETTINGS
+    _list: _SettingsList
     BINDINGS: ClassVar[list[BindingType]] = list(bindings(SETTINGS))
 
     def __init__(self, deck: PoolApp) -> None:
