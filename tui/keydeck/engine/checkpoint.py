@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from keydeck.engine.claims import leases_form, probe_form, read_leases, read_probe, without_ended
+from keydeck.engine.claims import NO_LEASES, leases_form, probe_form, read_leases, read_probe, without_ended
 from keydeck.engine.cooldown import FREE, NEVER, Benches, Failure, Strike, aged
 from keydeck.engine.cooldown_form import benches_form, read_benches
-from keydeck.engine.events import START, Position, Status
+from keydeck.engine.events import NO_EXTRA, START, Position, Status
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.files import Disk, read_file
 from keydeck.engine.ledger import READER, Facts, Ledger, Tombstone, Vanished, without_past_pauses
@@ -203,19 +203,20 @@ def _facts_form(facts: Facts) -> dict[str, Any]:
 def _facts(form: dict[str, Any]) -> Facts:
     reads = form.get  # an opening pool reads thousands of these: nothing is made that is not there
     benches, used_at = reads("k"), reads("u")
+    leases, probe = reads("h"), reads("v")
     paused, paused_at = _pause(*form["z"]) if "z" in form else (None, 0.0)
     return Facts(
-        used=reads("n", 0),
-        used_at=_place(used_at) if used_at else START,
-        benches=read_benches(benches) if benches else _one_bench(reads("b"), reads("s", 1), reads("r")),
-        told_at=reads("t", 0.0),
-        label=reads("l"),
-        priority=reads("o"),
-        paused=paused,
-        paused_at=paused_at,
-        leases=read_leases(reads("h")),
-        probe=read_probe(reads("v")),
-        extra={} if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
+        reads("n", 0),
+        _place(used_at) if used_at else START,
+        read_benches(benches) if benches else _one_bench(reads("b"), reads("s", 1), reads("r")),
+        reads("t", 0.0),
+        reads("l"),
+        reads("o"),
+        paused,
+        paused_at,
+        read_leases(leases) if leases else NO_LEASES,
+        read_probe(probe) if probe else None,
+        NO_EXTRA if form.keys() <= _FACTS_FIELDS else {k: form[k] for k in form.keys() - _FACTS_FIELDS},
     )
 
 

@@ -162,11 +162,10 @@ class Ready:
     def _state(self, place: int, now: float, ticks: float) -> RowState:
         """Return a row's state, and note what is particular about it, and when the clock will give it another."""
         state = self._judged(place, now, ticks)
-        for places, holds in (
-            (self.probing, state.health.kind is HealthKind.PROBING),
-            (self.leased, self.rows[place].leases),
-        ):
-            (places.add if holds else places.discard)(place)
+        note = self.probing.add if state.health.kind is HealthKind.PROBING else self.probing.discard
+        note(place)
+        note = self.leased.add if self.rows[place].leases else self.leased.discard
+        note(place)
         return state
 
     def _judged(self, place: int, now: float, ticks: float) -> RowState:

@@ -20,7 +20,7 @@ from keydeck.engine.cooldown import (
     standing,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import STATUS_FIELDS, BadRow, Credential, Row, VanishedRow
+from keydeck.engine.credential import STATUS_FIELDS, Credential, Row, VanishedRow
 from keydeck.engine.events import START, Status
 from keydeck.engine.tokens import token_expires_at
 
@@ -146,12 +146,12 @@ class PoolState(NamedTuple):
 
 def row_state(row: Row, now: float) -> RowState:
     """Return the state of one row at `now` (epoch seconds)."""
+    if isinstance(row, Credential):
+        ends = token_expires_at(row)
+        return RowState(row, _health(row, now, ends), ends)
     if isinstance(row, VanishedRow):
         return RowState(row, Health(HealthKind.NEEDS_LOGIN, since=row.status.at, why=row.reason))
-    if isinstance(row, BadRow):
-        return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
-    ends = token_expires_at(row)
-    return RowState(row, _health(row, now, ends), ends)
+    return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
 
 
 def free_at(state: RowState) -> float | None:
@@ -226,22 +226,20 @@ def _health(row: Credential, now: float, token_ends: float | None) -> Health:
         return Health(HealthKind.NEEDS_LOGIN, since=since, why=why, standing=held)
     if not row.live_secret:
         return Health(HealthKind.NO_SECRET, why=_why_no_secret(row))
-    if is_out(held, now):
+    if held.until is not None and now < held.until:
         return Health(HealthKind.COOLING, since=_since(row, held), until=held.until, standing=held)
     if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
-    return _probing(row, held, now) or READY
+    return READY if held.until is None else _probing(row, held, held.until, now)
 
 
-def _probing(row: Credential, held: Standing, now: float) -> Health | None:
-    """Return the state of a row whose cooldown has just ended, until silence counts as a success."""
-    if held.until is None:
-        return None
+def _probing(row: Credential, held: Standing, ended: float, now: float) -> Health:
+    """Return the state of a row whose cooldown has ended: it is tried, until silence counts as a success."""
     tried = row.probe if row.probe and row.probe.is_live(now) else None
-    end = max(held.until, tried.at if tried else held.until) + PROBE_S
+    end = max(ended, tried.at if tried else ended) + PROBE_S
     if now >= end:
-        return None
-    return Health(HealthKind.PROBING, since=held.until, until=end, is_tried=tried is not None, standing=held)
+        return READY
+    return Health(HealthKind.PROBING, since=ended, until=end, is_tried=tried is not None, standing=held)
 
 
 def _since(row: Credential, held: Standing) -> float | None:

@@ -48,8 +48,18 @@ def outside_events(
     if filed is None or (ledger.store and filed.store not in (None, ledger.store)):
         return _first_meeting(rows, ledger, afresh=filed is not None)
     left, numbered = read_left(document.get(SECTION)), shuffled(document, memory.rounds)
-    judge = _Judge(ledger, filed, left, numbered, memory, is_old_copy=filed.gen < proj, now=now)
-    events: list[Event] = [event for row in rows.values() for event in judge.of(row)]
+    judge = _Judge(
+        ledger,
+        filed,
+        left,
+        numbered,
+        memory,
+        stamped=f"{STAMP}{filed.gen}",
+        is_old_copy=filed.gen < proj,
+        now=now,
+    )
+    changed = (row for row in rows.values() if not judge.is_as_written(row))
+    events: list[Event] = [event for row in changed for event in judge.of(row)]
     gone = filed.rows.keys() - rows.keys() - ledger.tombs.keys()
     events += [_removed(name, filed.rows[name], left) for name in sorted(gone) if name in ledger.rows]
     return events
@@ -65,7 +75,8 @@ def _removed(row_id: str, before: Facts, left: Left) -> Outside:
 
 def old_secrets(document: Mapping[str, Any], left: Left) -> tuple[str, ...]:
     """Return the labels of rows in which we left an older secret, not knowing the newer one."""
-    lying = {name: keys.lies for name in left.keys if (keys := left.keys_of(name)) and keys.lies}
+    had_others = filter(left.had_others, left.keys)
+    lying = {name: keys.lies for name in had_others if (keys := left.keys_of(name)) and keys.lies}
     rows = raw_rows(document) if lying else ()
     return tuple(row.label for row in rows if row.id in lying and mark_of(row.raw) == lying[row.id])
 
@@ -94,6 +105,8 @@ class _Judge(NamedTuple):
     numbered: Container[str]
     """The pool keys whose order may be hermes' round."""
     memory: Memory
+    stamped: str
+    """What a row says that nobody has written since we did."""
     is_old_copy: bool
     """Whether the operator put an older file in place."""
     now: float
@@ -109,7 +122,7 @@ class _Judge(NamedTuple):
                 yield _outside(row, "added", seen=seen_of(row.raw))
         elif self.is_old_copy:
             yield from self._put_back(row, self.ledger.rows.get(row.id, before))
-        elif not self._is_as_written(row, before):
+        else:
             yield from self._changed(row, before)
 
     # --- a row that was removed ------------------------------------------------------------------------
@@ -134,11 +147,14 @@ class _Judge(NamedTuple):
 
     # --- a row that was changed ------------------------------------------------------------------------
 
-    def _is_as_written(self, row: RawRow, before: Facts) -> bool:
+    def is_as_written(self, row: RawRow) -> bool:
         """Tell at a glance that nobody touched a row that was well: so are nearly all, at every reading."""
-        reads = row.raw.get
+        before, reads = self.filed.rows.get(row.id), row.raw.get
         return bool(
-            reads(STAMP_FIELD) == f"{STAMP}{self.filed.gen}"
+            before
+            and reads(STAMP_FIELD) == self.stamped
+            and not self.is_old_copy
+            and row.id not in self.ledger.tombs
             and reads("last_status") is None
             and row.id not in self.left.status
             and reads("request_count") == before.used
@@ -164,7 +180,7 @@ class _Judge(NamedTuple):
         present = row.raw.get(STAMP_FIELD)
         if row.provider in UNSTAMPED or (isinstance(present, str) and not present.startswith(STAMP)):
             return seen_of(row.raw).used >= before.used
-        return bool(present == f"{STAMP}{self.filed.gen}")
+        return bool(present == self.stamped)
 
     # Each of these yields what is accepted, and the name of what is lost.
 
