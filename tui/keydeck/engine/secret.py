@@ -45,7 +45,7 @@ class Secret:
         return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(("keydeck.Secret", self._value))
 
     def __repr__(self) -> str:
         return f"Secret({MASK})"
