@@ -348,7 +348,11 @@ def test_rows_that_the_journal_does_not_tell_of_tell_their_past_themselves(
     fail(agent)
     checkpoint(agent)
     strangely(home, lambda row: row.update(benched(402, ago=10, until=NOW + 9000)), row=2)
-    assert said(Dashboard(home, clock).told) == [("benched", "ccc003", None), ("benched", "aaa001", None)]
+    assert said(Dashboard(home, clock).told) == [
+        ("benched", "ccc003", None),
+        ("benched", "aaa001", None),
+        ("few_left", None, None),
+    ]
 
 
 def test_before_it_has_begun_only_the_rows_tell(home: Path, agent: CredentialPool, clock: FakeClock) -> None:
