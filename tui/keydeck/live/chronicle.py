@@ -7,6 +7,7 @@ last how a thing stands, the other does not tell that again; whichever reads fir
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -60,10 +61,13 @@ class Chronicle:
     def begin(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return the past, oldest first: what the journals tell, and the marks of rows that they do not tell of."""
         changes = list(self._from_journals(snapshot, now))
+        # Of the time before it nobody knows what else there was but what rows still say.
+        since = min((change.at for change in changes), default=math.inf)
         changes += (
             change for change in known_before(snapshot, now) if _thing("health", change) not in self._told
         )
-        told = self._shortage.told(sorted(changes, key=lambda change: change.at), snapshot, now)
+        changes.sort(key=lambda change: change.at)
+        told = self._shortage.told(changes, snapshot, now, since=since)
         self._has_begun = True
         return told
 

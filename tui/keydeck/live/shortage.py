@@ -36,7 +36,9 @@ class Shortage:
         # Provider → the levels that were told and from which it has not recovered.
         self._levels: dict[str, frozenset[int]] = {}
 
-    def told(self, changes: Iterable[Change], snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
+    def told(
+        self, changes: Iterable[Change], snapshot: HomeSnapshot, now: float, *, since: float = 0.0
+    ) -> tuple[Change, ...]:
         """Return the changes, and behind each by which a pool ran low another one that says so.
 
         A pool of which it is not known how all its rows stood is not told of.
@@ -45,13 +47,14 @@ class Shortage:
             changes: what happened since the last time, in its order.
             snapshot: the home as it was seen last.
             now: the moment, in epoch seconds.
+            since: from when on all that happened is among the changes; of earlier ones nothing is concluded.
         """
         changes = tuple(changes)
         if not changes:
             return changes
         self._heard = {key: heard for key, heard in self._heard.items() if heard[1] >= snapshot.read_at}
         pools = self._pools(changes, snapshot, now)
-        found = [each for change in changes for each in (change, *_lower(change, pools))]
+        found = [each for change in changes for each in (change, *_lower(change, pools, since))]
         for provider, row_id in _before(changes):
             self._heard[provider, row_id] = (pools[provider].rows[row_id], now)
         self._levels |= {provider: pool.told for provider, pool in pools.items()}
@@ -151,7 +154,7 @@ _BENCHES: Final = frozenset(
 _LOSSES: Final = _BENCHES | {ChangeKind.PAUSED, ChangeKind.REMOVED}
 
 
-def _lower(change: Change, pools: Mapping[str, _Pool]) -> Iterator[Change]:
+def _lower(change: Change, pools: Mapping[str, _Pool], since: float) -> Iterator[Change]:
     """Take a change in, and yield that its pool ran low by it."""
     if change.row_id is None or change.kind not in _FIRST:
         return
@@ -160,7 +163,7 @@ def _lower(change: Change, pools: Mapping[str, _Pool]) -> Iterator[Change]:
     for row_id in (change.row_id, *change.twins):
         pool.put(row_id, _after(pool.rows[row_id], change))
     after = pool.left
-    if before and after and pool.falls(before, after):
+    if before and after and pool.falls(before, after) and change.at >= since:
         kind = ChangeKind.FEW_LEFT
         yield Change(at=change.at, provider=change.provider, row_id=None, label="", kind=kind, left=after)
 
