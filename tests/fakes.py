@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import keydeck
 from keydeck.engine.credential import CLEAN_STATUS
+from keydeck.engine.events import Failed
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings, locate_home
@@ -201,6 +202,15 @@ def a_pool(
 ) -> CredentialPool:
     """Return a pool of the home at this path, as an agent holds it."""
     return CredentialPool(provider, a_reader(path, profile=profile, disk=disk, clock=clock, **env))
+
+
+def limited(home: Path, row_id: str, model: str, provider: str = "openrouter") -> None:
+    """Let an agent be told that a row is out for one model."""
+    store = FileStore(a_home(home), clock=FakeClock())
+    store.snapshot()
+    scope = f"model:{model}"
+    store.append(Failed(ids=(row_id,), provider=provider, code=429, kind="rate_limit", scope=scope))
+    store.close()
 
 
 SYSTEM_CALLS = tuple(name for name in vars(Disk) if not name.startswith("_") and name != "pause")
