@@ -15,6 +15,7 @@ from fakes import (
     a_key,
     a_reader,
     benched,
+    happened,
     keys,
     limited,
     load,
@@ -272,7 +273,7 @@ def test_a_reset_of_a_pool(run: Run) -> None:
 def test_a_reset_ends_the_limits_of_models(run: Run) -> None:
     """A row that is only out for a model has something to reset, and it is said."""
     write_store(run.home, {"openrouter": keys("aaa001", "bbb002")})
-    limited(run.home, "bbb002", "m1")
+    happened(run.home, (0, limited("bbb002", "m1")))
     assert run.done("auth", "reset", "openrouter").splitlines() == [
         "reset 1 of openrouter",
         "  that ended the limit of 1 model",

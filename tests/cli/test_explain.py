@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from cli.program import Run
-from fakes import NOW, FakeClock, a_home, a_key, a_pool, benched, keys, tree, write_store
+from fakes import NOW, FakeClock, a_key, a_pool, benched, happened, keys, tree, write_store
 from keydeck.engine.events import Failed
-from keydeck.engine.file_store import FileStore
 
 COOLING = "cooling until 14:05:00 (2m49s left): 429 rate limit, found in the file (hermes)"
 
@@ -105,17 +104,14 @@ def test_the_list_and_the_explanation_call_a_thing_by_one_name(run: Run) -> None
     names = ("since", "until", "status_code", "cause", "evidence", "streak", "told_until", "config_line")
     write_store(run.home, {"openrouter": keys("aaa001", "bbb002", "ccc003", "ddd004")})
     (run.home / "config.yaml").write_text("credential_pool:\n  cooldown:\n    402: 2h\n")
-    store = FileStore(a_home(run.home), clock=FakeClock())
-    store.snapshot()
     failures: dict[str, dict[str, Any]] = {
         "aaa001": {"code": 429, "until": NOW + 500},
         "bbb002": {"code": 429, "until": NOW + 15 * 86400},
         "ccc003": {"code": 402},
         "ddd004": {"code": 429, "kind": "rate_limit", "scope": "model:m1"},
     }
-    for row_id, fields in failures.items():
-        store.append(Failed(ids=(row_id,), provider="openrouter", **fields))
-    store.close()
+    told = ((0, Failed(ids=(row_id,), provider="openrouter", **each)) for row_id, each in failures.items())
+    happened(run.home, *told)
     listed = json.loads(run.done("auth", "list", "openrouter", "--json"))["pools"][0]["credentials"]
     why = {row["id"]: row for row in explained(run, "openrouter")["rows"]}
     assert [row["told_until"] for row in listed[:3]] == [NOW + 500, NOW + 15 * 86400, None]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from fakes import NOW, a_key, benched, keys, limited, load, load_whole, tree, write_store
+from fakes import NOW, a_key, benched, happened, keys, limited, load, load_whole, tree, write_store
 from keydeck.dashboard.actions import ACTIONS
 from ui import SIZES, Ui, running
 
@@ -62,7 +62,7 @@ async def test_a_key_that_is_out_for_a_model_is_reset_and_u_brings_that_back(
 ) -> None:
     """With its pool or alone; the question before and the answer say what it was out for."""
     write_store(home, {"openrouter": keys("aaa001", "bbb002")})
-    limited(home, "aaa001", "model-one")
+    happened(home, (0, limited("aaa001", "model-one")))
     async with running(home, (120, 40)) as ui:
         assert "not for model-one" in ui.row("key-aaa001")
         await ui.press(pressed[0])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fakes import NOW, FakeClock, a_home, a_key, a_pool, a_reader, benched, keys, load, write_store
+from fakes import NOW, FakeClock, a_home, a_key, a_pool, a_reader, benched, keys, load, undo_of, write_store
 from keydeck.engine.acting import Done
 from keydeck.engine.acts import Operator
 from keydeck.engine.credential import Credential
@@ -64,8 +64,7 @@ def operator(home: Path, clock: FakeClock) -> Operator:
 
 
 def undo(home: Path, clock: FakeClock, done: Done) -> Done:
-    assert done.undo is not None
-    return operator(home, clock).undo(done.undo)
+    return operator(home, clock).undo(undo_of(done))
 
 
 # --- benches of single models ------------------------------------------------------------------------------
