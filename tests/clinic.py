@@ -193,6 +193,26 @@ def strategy(word: str) -> Callable[[Path], None]:
     return act
 
 
+def paused(*, ago_days: float = 0.0, for_days: float | None = None) -> Callable[[Path], None]:
+    """Take a key out some days ago, for good or for so many days from then on."""
+
+    def act(home: Path) -> None:
+        clock = FakeClock(time.time() - ago_days * DAY_S)
+        reader = a_reader(home, clock=clock)
+        until = None if for_days is None else clock() + for_days * DAY_S
+        Operator(reader).pause("openrouter", "aaa002", until=until)
+        reader.close()
+
+    return act
+
+
+def resumed(home: Path) -> None:
+    """Let it work again."""
+    reader = a_reader(home, clock=now_clock())
+    Operator(reader).resume("openrouter", "aaa002")
+    reader.close()
+
+
 def a_segment(number: int) -> Callable[[Path], None]:
     def act(home: Path) -> None:
         header = encode(Record(1.0, "w", 0, Header(store=store_of(home))))

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import keydeck
+from keydeck.engine.acting import Done, Undo
 from keydeck.engine.credential import CLEAN_STATUS
+from keydeck.engine.events import Event, Failed
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
 from keydeck.engine.home import Home, Surroundings, locate_home
@@ -201,6 +203,29 @@ def a_pool(
 ) -> CredentialPool:
     """Return a pool of the home at this path, as an agent holds it."""
     return CredentialPool(provider, a_reader(path, profile=profile, disk=disk, clock=clock, **env))
+
+
+def happened(home: Path, *told: tuple[float, Event]) -> None:
+    """Let an agent tell these events, each so many seconds before `NOW`."""
+    clock = FakeClock()
+    store = FileStore(a_home(home), clock=clock)
+    store.snapshot()
+    for ago_s, event in told:
+        clock.now = NOW - ago_s
+        store.append(event)
+    store.close()
+
+
+def limited(row_id: str, model: str, provider: str = "openrouter") -> Failed:
+    """Return what is told when a row is out for one model."""
+    scope = f"model:{model}"
+    return Failed(ids=(row_id,), provider=provider, code=429, kind="rate_limit", scope=scope)
+
+
+def undo_of(done: Done) -> Undo:
+    """Return how an act is undone that can be."""
+    assert done.undo is not None
+    return done.undo
 
 
 SYSTEM_CALLS = tuple(name for name in vars(Disk) if not name.startswith("_") and name != "pause")

@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import functools
-import sys
 from pathlib import Path
 
 import pytest
 
-from cli.program import Run
-from fakes import FakeClock
-from keydeck.engine.snapshot import HomeReader
+from cli.program import Run, run_now
 
 
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the program on the test's home."""
-    monkeypatch.setattr(sys, "argv", [])
-    monkeypatch.setattr("keydeck.cli.common.HomeReader", functools.partial(HomeReader, clock=FakeClock()))
-    return Run(home)
+    return run_now(home, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from collections.abc import Sequence
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pytest
 from click.testing import CliRunner, Result
 
+from fakes import FakeClock
 from keydeck import cli
+from keydeck.engine.snapshot import HomeReader
 
 
 class _Program(click.Command):
@@ -74,3 +78,10 @@ class Run:
         assert result.stderr.endswith("\n")
         assert result.stderr.count("\n") == 1
         return result.stderr.removeprefix("keydeck: ").rstrip("\n")
+
+
+def run_now(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return the program on this home, with a clock that stands still at `fakes.NOW`."""
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr("keydeck.cli.common.HomeReader", functools.partial(HomeReader, clock=FakeClock()))
+    return Run(home)

@@ -11,7 +11,19 @@ import pytest
 
 import keydeck
 from cli.program import Run
-from fakes import a_key, a_reader, benched, keys, load, lock_held, permissions_count, tree, write_store
+from fakes import (
+    a_key,
+    a_reader,
+    benched,
+    happened,
+    keys,
+    limited,
+    load,
+    lock_held,
+    permissions_count,
+    tree,
+    write_store,
+)
 from keydeck.cli.common import Place, operator
 from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.snapshot import HomeReader
@@ -256,6 +268,18 @@ def test_a_reset_of_a_pool(run: Run) -> None:
     assert run.done("auth", "reset", "OR").startswith("reset 2 of openrouter\n")
     assert run.done("auth", "reset", "openrouter") == "nothing to reset in openrouter\n"
     assert run.done("auth", "reset", "zai") == "nothing to reset in zai\n"
+
+
+def test_a_reset_ends_the_limits_of_models(run: Run) -> None:
+    """A row that is only out for a model has something to reset, and it is said."""
+    write_store(run.home, {"openrouter": keys("aaa001", "bbb002")})
+    happened(run.home, (0, limited("bbb002", "m1")))
+    assert run.done("auth", "reset", "openrouter").splitlines() == [
+        "reset 1 of openrouter",
+        "  that ended the limit of 1 model",
+        "  a reset is local: it does not give quota back",
+    ]
+    assert run.done("auth", "reset", "openrouter") == "nothing to reset in openrouter\n"
 
 
 def test_inherited_rows_are_refused(run: Run) -> None:

@@ -26,7 +26,7 @@ from keydeck.engine.files import Disk
 POOL = "openrouter"
 EVENT = [
     *("kind", "at", "time", "provider", "id", "label", "code", "message", "until", "until_time", "detail"),
-    *("count", "same_key", "by", "outside"),
+    *("count", "left", "total", "same_key", "by", "outside"),
 ]
 
 
@@ -238,6 +238,8 @@ def test_json_is_one_document_of_exactly_these_fields(run: Run, lived: FileStore
         "until_time": "2026-11-08T12:02:11.000+00:00",
         "detail": None,
         "count": 1,
+        "left": None,
+        "total": None,
         "same_key": [],
         "by": lived.writer[:6],
         "outside": False,
@@ -258,9 +260,11 @@ def test_follow_goes_on_with_what_comes(run: Run, store: FileStore, meanwhile: C
         lambda: store.append(Reset(ids=("aaa001",), provider=POOL)),
     )
     lines = run.done("auth", "events", "--follow", "--provider", POOL).splitlines()
-    assert [line.partition(" / ")[2].split("  ")[0] for line in lines] == ["key-bbb002", "burst", "burst"]
+    names = [line.partition(" / ")[2].split("  ")[0] for line in lines]
+    assert names == ["key-bbb002", "burst", "", "burst"]
     assert "429 rate limit: first, cooling until" in lines[1]
-    assert lines[2].endswith("reset")
+    assert lines[2].endswith("none of 2 left")
+    assert lines[3].endswith("reset")
 
 
 def test_follow_as_json_is_an_object_a_line(

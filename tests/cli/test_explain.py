@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from cli.program import Run
-from fakes import NOW, FakeClock, a_key, a_pool, benched, keys, tree, write_store
+from fakes import NOW, FakeClock, a_key, a_pool, benched, happened, keys, tree, write_store
+from keydeck.engine.events import Failed
 
 COOLING = "cooling until 14:05:00 (2m49s left): 429 rate limit, found in the file (hermes)"
 
@@ -96,3 +97,31 @@ def test_a_row_that_cannot_be_read_has_its_line(run: Run) -> None:
     write_store(run.home, {"openrouter": [a_key("aaa001"), a_key("aaa002", priority="x")]})
     assert [row["reason"] for row in explained(run, "openrouter")["rows"]] == ["only_ready", "bad_row"]
     assert "mend this row in auth.json by hand" in run.done("auth", "explain", "openrouter")
+
+
+def test_the_list_and_the_explanation_call_a_thing_by_one_name(run: Run) -> None:
+    """What keeps a key out is under the same names, with the same values, in both; of models as well."""
+    names = ("since", "until", "status_code", "cause", "evidence", "streak", "told_until", "config_line")
+    write_store(run.home, {"openrouter": keys("aaa001", "bbb002", "ccc003", "ddd004")})
+    (run.home / "config.yaml").write_text("credential_pool:\n  cooldown:\n    402: 2h\n")
+    failures: dict[str, dict[str, Any]] = {
+        "aaa001": {"code": 429, "until": NOW + 500},
+        "bbb002": {"code": 429, "until": NOW + 15 * 86400},
+        "ccc003": {"code": 402},
+        "ddd004": {"code": 429, "kind": "rate_limit", "scope": "model:m1"},
+    }
+    told = ((0, Failed(ids=(row_id,), provider="openrouter", **each)) for row_id, each in failures.items())
+    happened(run.home, *told)
+    listed = json.loads(run.done("auth", "list", "openrouter", "--json"))["pools"][0]["credentials"]
+    why = {row["id"]: row for row in explained(run, "openrouter")["rows"]}
+    assert [row["told_until"] for row in listed[:3]] == [NOW + 500, NOW + 15 * 86400, None]
+    assert listed[2]["config_line"] == 3
+    for row in listed[:3]:
+        failure = why[row["id"]]["failure"]
+        assert {name: failure[name] for name in names} == {name: row[name] for name in names}
+    (limit,), (other,) = listed[3]["limits"], why["ddd004"]["limits"]
+    shared = limit.keys() & other.keys()
+    assert {"model", "until", "told_until", "streak", "status_code"} <= shared
+    assert {name: limit[name] for name in shared - {"scope"}} == {
+        name: other[name] for name in shared - {"scope"}
+    }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from fakes import NOW, a_key, benched, keys, load, load_whole, tree, write_store
+from fakes import NOW, a_key, benched, happened, keys, limited, load, load_whole, tree, write_store
 from keydeck.dashboard.actions import ACTIONS
 from ui import SIZES, Ui, running
 
@@ -54,6 +54,27 @@ async def test_a_pool_is_reset_after_a_question(home: Path) -> None:
         await ui.press("R", "y")
         await told(ui, "reset 2 of openrouter")
         ui.sees("openrouter  2/2 ready")
+
+
+@pytest.mark.parametrize("pressed", [("r",), ("R", "y")], ids="".join)
+async def test_a_key_that_is_out_for_a_model_is_reset_and_u_brings_that_back(
+    home: Path, pressed: tuple[str, ...]
+) -> None:
+    """With its pool or alone; the question before and the answer say what it was out for."""
+    write_store(home, {"openrouter": keys("aaa001", "bbb002")})
+    happened(home, (0, limited("aaa001", "model-one")))
+    async with running(home, (120, 40)) as ui:
+        assert "not for model-one" in ui.row("key-aaa001")
+        await ui.press(pressed[0])
+        if len(pressed) > 1:
+            ui.sees("0 of 2 keys are out, 1 for some models")
+            await ui.press(*pressed[1:])
+        await told(ui, "that ended the limit of 1 model")
+        assert "not for" not in ui.row("key-aaa001")
+        await ui.press("u")
+        await told(ui, "undid the reset of")
+        assert "not for model-one" in ui.row("key-aaa001")
+        ui.sees("out for model-one: 429 rate limit")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.program import Run
-from fakes import NOW, FakeClock, a_key, a_login, benched, keys, load, tree, write_store
+from cli.program import Run, run_now
+from fakes import NOW, a_key, a_login, benched, keys, load, tree, write_store
 from keydeck.dashboard.screens.detail import DetailScreen
-from keydeck.engine.snapshot import HomeReader
 from keydeck.present.explain_form import row_form
 from keydeck.present.text import width
 from ui import Ui, running
@@ -171,8 +168,7 @@ async def test_why_a_key_is_taken_or_not_is_what_the_command_says(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Key by key the same facts as ``keydeck auth explain --json``, in words, and live."""
-    monkeypatch.setattr(sys, "argv", [])
-    monkeypatch.setattr("keydeck.cli.common.HomeReader", functools.partial(HomeReader, clock=FakeClock()))
+    run = run_now(home, monkeypatch)
     rows = keys("aaa001", "aaa002", "aaa003", "aaa004")
     rows[1].update(benched(429, until=NOW + 169))
     rows[3]["priority"] = "x"
@@ -189,7 +185,7 @@ async def test_why_a_key_is_taken_or_not_is_what_the_command_says(
     }
     async with running(home, (120, 40)) as ui:
         await ui.press("g")
-        for row in explained(home):
+        for row in explained(run):
             await ui.press("enter")
             screen = ui.app.screen
             assert isinstance(screen, DetailScreen) and screen.why is not None
@@ -203,9 +199,9 @@ async def test_why_a_key_is_taken_or_not_is_what_the_command_says(
         ui.sees("but key-aaa001 comes first")
 
 
-def explained(home: Path) -> list[dict[str, Any]]:
+def explained(run: Run) -> list[dict[str, Any]]:
     """Return the rows that the command line explains at the moment of the tests."""
-    rows: list[dict[str, Any]] = json.loads(Run(home).done("auth", "explain", "openrouter", "--json"))["rows"]
+    rows: list[dict[str, Any]] = json.loads(run.done("auth", "explain", "openrouter", "--json"))["rows"]
     return rows
 
 

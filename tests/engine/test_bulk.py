@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import NOW, a_key, a_reader, benched, keys, load, lock_held, tree, write_store
-from keydeck.engine.acting import Done, Undo
+from fakes import NOW, a_key, a_reader, benched, keys, load, lock_held, tree, undo_of, write_store
+from keydeck.engine.acting import Done
 from keydeck.engine.acts import Operator
 from keydeck.engine.bulk import Act, each
 from keydeck.engine.errors import KeydeckError, LockBusy, TargetError
@@ -24,11 +24,6 @@ def resetting(*ids: str) -> list[Act]:
 
 def ids(home: Path) -> list[str]:
     return [row["id"] for row in load(home)["credential_pool"]["openrouter"]]
-
-
-def undo_of(done: Done) -> Undo:
-    assert done.undo is not None
-    return done.undo
 
 
 @pytest.fixture

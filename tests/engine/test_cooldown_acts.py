@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import a_reader, keys, tree, write_store
-from keydeck.engine.acting import Done, Undo
+from fakes import a_reader, keys, tree, undo_of, write_store
 from keydeck.engine.acts import Operator
 from keydeck.engine.cooldown_edit import Entry, entry_of
 from keydeck.engine.cooldown_policy import Change
@@ -15,11 +14,6 @@ from keydeck.engine.snapshot import HomeReader
 
 FIVE = Change(wait_s=300)
 OURS = "# ours\ncredential_pool:\n  cooldown:\n    429: 90s  # why\n"
-
-
-def undo_of(done: Done) -> Undo:
-    assert done.undo is not None
-    return done.undo
 
 
 def start(home: Path, config: str = OURS) -> HomeReader:

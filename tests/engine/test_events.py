@@ -6,19 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzz.strategies import any_event, event_values
 from keydeck.engine.events import (
     KINDS,
-    NO_EXTRA,
-    Event,
     Failed,
     Record,
-    Seen,
-    Status,
     Unknown,
     Used,
     decode,
     encode,
-    fields_of,
     name_of,
 )
 
@@ -28,35 +24,13 @@ calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 words = st.text(max_size=20)
 numbers = st.floats(-1e12, 1e12) | st.integers(-(10**12), 10**12)
 wholes = st.integers(-(2**63), 2**63)
-places = st.tuples(wholes, wholes)
-statuses = st.builds(Status, *(st.none() | each for each in (words, numbers, wholes, words, words, numbers)))
-seens = st.builds(Seen, wholes, st.none() | words, st.none() | numbers, statuses)
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "str": words,
-    "str | None": st.none() | words,
-    "int": wholes,
-    "int | None": st.none() | wholes,
-    "float": numbers,
-    "float | None": st.none() | numbers,
-    "bool": st.booleans(),
-    "tuple[str, ...]": st.lists(words, max_size=4).map(tuple),
-    "Position | None": st.none() | places,
-    "Signature | None": st.none() | st.tuples(wholes, wholes, wholes, wholes),
-    "Mapping[str, int]": st.dictionaries(words, wholes, max_size=4),
-    "Mapping[str, float]": st.dictionaries(words, numbers, max_size=4),
-    "Seen": seens,
-    "Seen | None": st.none() | seens,
-    "Mapping[str, Seen]": st.dictionaries(words, seens, max_size=3),
-}
-
-
-def events_of(kind: type[Event]) -> st.SearchStrategy[Event]:
-    values = {name: VALUES[spelled] for name, spelled in fields_of(kind).items()}
-    return st.builds(kind, **values, extra=st.just(NO_EXTRA))
-
-
-events = st.one_of(*(events_of(kind) for kind in KINDS.values()))
-records = st.builds(Record, st.floats(0, 1e12), words, st.integers(0, 2**53), events)
+records = st.builds(
+    Record,
+    st.floats(0, 1e12),
+    words,
+    st.integers(0, 2**53),
+    any_event(event_values(words, numbers, wholes, st.none() | words)),
+)
 
 
 @calm

@@ -373,7 +373,7 @@ def test_a_bench_names_its_failure_and_whose_word_the_end_is(home: Path) -> None
     told, table, filed = (explained(home).rows[place] for place in range(3))
     assert (told.reason, told.until, told.ready_at, told.since) == (Reason.COOLING, NOW + 500, NOW + 500, NOW)
     assert told.bench is not None and table.bench is not None and filed.bench is not None
-    assert (told.bench.evidence, told.bench.code, told.bench.told) == (Evidence.PROVIDER, 429, None)
+    assert (told.bench.evidence, told.bench.code, told.bench.told) == (Evidence.PROVIDER, 429, NOW + 500)
     assert (told.bench.cause, told.bench.scope, told.bench.streak) == ("rate_limit", "row", 1)
     assert (table.bench.evidence, table.bench.code, table.until) == (Evidence.TABLE, 402, NOW + 3600)
     assert (filed.bench.evidence, filed.since) == (Evidence.FILE, NOW - 60)

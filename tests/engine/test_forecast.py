@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fakes import NOW, a_key, a_login, benched
 from keydeck.engine.credential import Row, parse_rows
-from keydeck.engine.forecast import Step, awaits_renewal, forecast
-from keydeck.engine.state import pool_state, row_state
+from keydeck.engine.forecast import Step, forecast
+from keydeck.engine.state import awaits_renewal, pool_state, row_state
 
 moments = st.integers(-500, 500).map(lambda ago: NOW + ago)
 
@@ -43,9 +43,11 @@ def test_a_token_that_ends_takes_its_row_along() -> None:
     assert steps == (Step(NOW + 60, 1),)
 
 
-def test_a_bench_that_outlasts_its_token_brings_nothing_back() -> None:
-    """A login whose token ends while it cools is not ready when the cooldown is over."""
-    assert of(a_login("a", expires_at_ms=(NOW + 60) * 1000, **benched(until=NOW + 300))) == ()
+def test_a_bench_that_outlasts_its_token_brings_back_what_can_be_renewed() -> None:
+    """A login whose token ends while it cools is not ready after it, unless hermes gets a new token then."""
+    bench = {"expires_at_ms": (NOW + 60) * 1000, **benched(until=NOW + 300)}
+    assert of(a_login("a", refresh_token=..., **bench)) == ()
+    assert of(a_login("a", **bench)) == (Step(NOW + 300, 1),)
 
 
 def test_a_token_that_ends_while_its_key_is_tried_takes_it_along() -> None:
@@ -81,13 +83,19 @@ def test_the_forecast_is_what_will_be_judged(raws: list[Any], later: list[float]
 
 
 def _is_ready(row: Row, at: float) -> bool:
-    """Tell whether a row is ready at a moment, or was before its token wanted to be renewed."""
+    """Tell whether a row is ready at a moment, or only waits since then for a new token."""
     if row_state(row, at).health.is_usable:
         return True
-    ends = row_state(row, at).token_expires_at
-    if not awaits_renewal(row_state(row, at)) or ends is None or ends <= NOW:
-        return False
-    return row_state(row, ends - 0.25).health.is_usable
+    return awaits_renewal(row_state(row, at)) and not awaits_renewal(row_state(row, NOW))
+
+
+@given(st.lists(rows(), max_size=6))
+def test_the_first_step_is_when_the_next_row_is_back(raws: list[Any]) -> None:
+    """Where none is ready, whoever says when the next one is says the same."""
+    known = tuple(row for row in pool(*raws) if not row_state(row, NOW).health.is_usable)
+    state = pool_state("openrouter", known, NOW)
+    steps = forecast(state, NOW)
+    assert state.next_ready_at == (steps[0].at if steps else None)
 
 
 @pytest.mark.parametrize("rounds", [0, 1])

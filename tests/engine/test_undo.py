@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import NOW, a_key, a_reader, benched, keys, load, write_store
-from keydeck.engine.acting import Done, Undo
+from fakes import NOW, a_key, a_reader, benched, keys, load, undo_of, write_store
 from keydeck.engine.acts import Operator
 from keydeck.engine.errors import Refused, TargetError
 
@@ -18,11 +17,6 @@ def pool(home: Path, provider: str = "openrouter") -> list[dict[str, object]]:
 
 def order(home: Path, provider: str = "openrouter") -> list[object]:
     return [row["id"] for row in sorted(pool(home, provider), key=lambda row: float(str(row["priority"])))]
-
-
-def undo_of(done: Done) -> Undo:
-    assert done.undo is not None
-    return done.undo
 
 
 def test_a_rename_changes_the_label_and_nothing_else(home: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from fakes import NOW, a_jwt, a_key, a_login
+from keydeck.engine.events import KINDS, NO_EXTRA, Event, Held, Outside, Seen, Status, fields_of
 
 HOSTILE: Final = (
     *(
@@ -334,3 +335,71 @@ def _drawn(count: int, seeded: int) -> list[RandomStore]:
 
     collect()
     return found
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+def event_values(
+    words: st.SearchStrategy[str],
+    numbers: st.SearchStrategy[float],
+    wholes: st.SearchStrategy[int],
+    states: st.SearchStrategy[str | None],
+) -> dict[str, st.SearchStrategy[Any]]:
+    """Return what each type of field of an event may hold: these words, numbers, and states of rows."""
+    places = st.tuples(wholes, wholes)
+    word, number, whole = st.none() | words, st.none() | numbers, st.none() | wholes
+    seens = st.builds(
+        Seen, wholes, word, number, st.builds(Status, states, number, whole, word, word, number)
+    )
+    helds = st.builds(
+        Held,
+        *(words, numbers, whole, word, word, number),
+        *(
+            st.sampled_from(["row", "account", "model:m"]) | words,
+            word,
+            st.booleans(),
+            places,
+            places,
+            wholes,
+        ),
+    )
+    return {
+        "str": words,
+        "str | None": word,
+        "int": wholes,
+        "int | None": whole,
+        "float": numbers,
+        "float | None": number,
+        "bool": st.booleans(),
+        "tuple[str, ...]": st.lists(words, max_size=4).map(tuple),
+        "Position | None": st.none() | places,
+        "Signature | None": st.none() | st.tuples(wholes, wholes, wholes, wholes),
+        "Mapping[str, int]": st.dictionaries(words, wholes, max_size=3),
+        "Mapping[str, float]": st.dictionaries(words, numbers, max_size=3),
+        "Seen": seens,
+        "Seen | None": st.none() | seens,
+        "Mapping[str, Seen]": st.dictionaries(words, seens, max_size=3),
+        "Mapping[str, tuple[Held, ...]]": st.dictionaries(
+            words, st.lists(helds, max_size=3).map(tuple), max_size=3
+        ),
+    }
+
+
+def events_of(kind: type[Event], values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Event]:
+    """Return events of one kind; another program did one of the things it can do, or anything."""
+    told = {name: values[spelled] for name, spelled in fields_of(kind).items()}
+    if kind is Outside:
+        told["what"] = st.sampled_from(_DOINGS) | values["str"]
+    return st.builds(kind, **told, extra=st.just(NO_EXTRA))
+
+
+def any_event(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Event]:
+    """Return events of every kind."""
+    return st.one_of(*(events_of(kind, values) for kind in KINDS.values()))
+
+
+_DOINGS: Final = (
+    *("added", "removed", "benched", "cleared", "ended", "used", "renamed", "lost count", "came back"),
+    "restored",
+)

@@ -344,11 +344,27 @@ def test_totals_are_there_once_it_has_begun(home: Path, agent: CredentialPool, c
 def test_rows_that_the_journal_does_not_tell_of_tell_their_past_themselves(
     home: Path, agent: CredentialPool, clock: FakeClock
 ) -> None:
-    """A bench from before the journal stands beside those it tells."""
+    """A bench from before the journal stands beside those it tells; of how many were left then nobody knows."""
     fail(agent)
     checkpoint(agent)
     strangely(home, lambda row: row.update(benched(402, ago=10, until=NOW + 9000)), row=2)
-    assert said(Dashboard(home, clock).told) == [("benched", "ccc003", None), ("benched", "aaa001", None)]
+    assert said(Dashboard(home, clock).told) == [
+        ("benched", "ccc003", None),
+        ("benched", "aaa001", None),
+        ("few_left", None, None),
+    ]
+
+
+def test_without_a_journal_nothing_is_concluded_of_the_past(home: Path, clock: FakeClock) -> None:
+    """Two of three are out by now, but who knows what else happened; what comes is told."""
+    rows = keys("aaa001", "bbb002", "ccc003")
+    write_store(home, {POOL: [{**rows[0], **benched(402, until=NOW + 9000)}, *rows[1:]]})
+    dashboard = Dashboard(home, clock)
+    strangely(home, lambda row: row.update(benched(429, ago=0, until=NOW + 900)), row=1)
+    dashboard.look()
+    told = [("benched", "aaa001", None), ("benched", "bbb002", None), ("few_left", None, None)]
+    assert said(dashboard.told) == told
+    assert said(Dashboard(home, clock).told) == told[:2]
 
 
 def test_before_it_has_begun_only_the_rows_tell(home: Path, agent: CredentialPool, clock: FakeClock) -> None:

@@ -16,6 +16,7 @@ from keydeck.engine.events import (
     Edited,
     Event,
     Failed,
+    Held,
     Leased,
     Moved,
     Outside,
@@ -44,6 +45,7 @@ from keydeck.live.timeline import Timeline
 
 POOL = "openrouter"
 OUT = Status("exhausted", NOW, 429, None, "slow down", NOW + 60)
+LIMIT = Held("rate_limit", NOW, 429, None, None, NOW + 900, "model:m1", None, False, (1, 2), (1, 3), 1)
 
 
 def a_store(home: Path, clock: FakeClock | None = None, *ids: str) -> FileStore:
@@ -140,6 +142,20 @@ CASES: dict[str, tuple[list[Event], list[tuple[str, str | None, Any]]]] = {
     "a reset that is undone": (
         [Restored(rows={"aaa001": Seen(status=OUT)}, provider=POOL)],
         [("reset_undone", "aaa001", None)],
+    ),
+    "a reset of a row that was out for a model that is undone": (
+        [Restored(rows={"aaa001": Seen()}, provider=POOL, held={"aaa001": (LIMIT,)})],
+        [("refused", "aaa001", "m1")],
+    ),
+    "a reset of streak and models that is undone": (
+        [
+            Restored(
+                rows={"aaa001": Seen(status=OUT)},
+                provider=POOL,
+                held={"aaa001": (LIMIT, LIMIT._replace(scope="row", until=None))},
+            )
+        ],
+        [("reset_undone", "aaa001", None), ("refused", "aaa001", "m1")],
     ),
     "a pause and its end": (
         [Paused(ids=("aaa001", "bbb002"), provider=POOL), Resumed(ids=("aaa001",), provider=POOL)],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fakes import NOW, a_key, a_reader, benched, write_store
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
-from keydeck.live.activity import Activity, Change, ChangeKind, Return, compare, known_before
+from keydeck.live.activity import Activity, Change, ChangeKind, Left, Return, compare, known_before
 from keydeck.present.activity import activity_lines, key_name, settled
 from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
 from keydeck.present.rows import Context
@@ -218,6 +218,16 @@ SAID: dict[str, tuple[Change, str, str]] = {
         a_change(ChangeKind.REQUESTS, row_id=None, count=1234),
         "· | 1,234 requests",
         "· | 1,234 requests",
+    ),
+    "few left": (
+        a_change(ChangeKind.FEW_LEFT, row_id=None, left=Left(1, 1500)),
+        "△ | 1 of 1,500 left",
+        "△ | 1 of 1,500 left",
+    ),
+    "none left": (
+        a_change(ChangeKind.FEW_LEFT, row_id=None, left=Left(0, 15)),
+        "△ | none of 15 left",
+        "△ | none of 15 left",
     ),
     "gap": (
         a_change(ChangeKind.GAP, row_id=None),

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fakes import NOW, a_key, a_login, a_reader, benched, keys, write_store
+from fakes import NOW, a_key, a_login, a_reader, benched, happened, keys, write_store
+from keydeck.engine.events import Failed, Probed
 from keydeck.engine.snapshot import HomeSnapshot
 from keydeck.live.problems import Problem, ProblemKind, problems
 from keydeck.present.attention import attention_lines
 from keydeck.present.glyphs import ASCII, UNICODE, Glyphs
+from keydeck.present.panes import pane_views, title
 from keydeck.present.rows import Context
 from keydeck.present.spans import Line, Role, line_width, plain
 
@@ -138,6 +140,38 @@ def test_a_pool_that_is_out_says_less_in_less_room(home: Path, cells: int, line:
     """When it is back stays longest."""
     snapshot = look(home, {"openai-codex": [a_login(**OUT)], "openrouter": keys("ccc001")})
     assert listed(snapshot, cells) == [line]
+
+
+def tried(home: Path, *others: dict[str, Any]) -> HomeSnapshot:
+    """Return a home whose first key has just cooled, and a request tries it since then."""
+    write_store(home, {"zai": [a_key("aaa001"), *others]})
+    (home / "config.yaml").write_text("")
+    cooled = Failed(ids=("aaa001",), provider="zai", code=429, until=NOW - 20)
+    happened(home, (90, cooled), (6, Probed(ids=("aaa001",), provider="zai", by="w-1")))
+    return a_reader(home).read()
+
+
+def test_a_key_that_is_being_tried_may_be_back_at_any_moment(home: Path) -> None:
+    """The time is the last one for it, and the one that the pool's line has."""
+    snapshot = tried(home, a_key("aaa002", priority=1, **OUT))
+    assert listed(snapshot) == [
+        "! nothing can serve  zai is being tried",
+        "! zai  no key ready, 429, being tried, back in 54s at most",
+    ]
+    assert listed(snapshot, 40)[1] == "! zai  being tried"
+    (pane,) = pane_views(snapshot, NOW, Context(UNICODE, snapshot.scrubber))
+    assert plain(title(pane, NOW, UNICODE)) == "zai  0/2 ready until 14:03:05, then 1  1 probing"
+
+
+def test_what_the_list_calls_back_is_a_step_of_the_pools_line(home: Path) -> None:
+    """A login whose token ends while it cools is not back with its cooldown, unless hermes renews it."""
+    cooling = {"expires_at_ms": (NOW + 60) * 1000, **OUT}
+    snapshot = look(home, {"zai": [a_login(refresh_token=..., **cooling)]}, "")
+    assert listed(snapshot)[1] == "! zai  no key ready, 429"
+    snapshot = look(home, {"zai": [a_login(**cooling)]}, "")
+    assert listed(snapshot)[1] == "! zai  no key ready, 429, back in 58m31s"
+    (pane,) = pane_views(snapshot, NOW, Context(UNICODE, snapshot.scrubber))
+    assert plain(title(pane, NOW, UNICODE)).startswith("zai  0/1 ready until 15:00:42, then 1")
 
 
 def test_the_wait_is_counted_down(home: Path) -> None:

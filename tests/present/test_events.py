@@ -8,19 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import NOW
-from fuzz.strategies import hostile_texts
-from keydeck.engine.events import (
-    KINDS,
-    NO_EXTRA,
-    Event,
-    Outside,
-    Record,
-    Seen,
-    Status,
-    decode,
-    encode,
-    fields_of,
-)
+from fuzz.strategies import any_event, event_values, hostile_texts
+from keydeck.engine.events import Record, decode, encode
 from keydeck.engine.follower import Block
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.secret import Secret
@@ -45,52 +34,8 @@ words = st.sampled_from(
 words |= hostile_texts
 numbers = st.floats(NOW - 9000, NOW + 9000) | st.sampled_from([0, -1, 10**299, -1e299, 1e18, 5e-324, NOW])
 wholes = st.integers(-3, 600) | st.sampled_from([10**40, -(10**40), 2**63])
-places = st.tuples(wholes, wholes)
-statuses = st.builds(
-    Status,
-    st.sampled_from(["exhausted", "dead", "odd", None]),
-    *(st.none() | each for each in (numbers, wholes, words, words, numbers)),
-)
-seens = st.builds(Seen, wholes, st.none() | words, st.none() | numbers, statuses)
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "str": words,
-    "str | None": st.none() | words,
-    "int": wholes,
-    "int | None": st.none() | wholes,
-    "float": numbers,
-    "float | None": st.none() | numbers,
-    "bool": st.booleans(),
-    "tuple[str, ...]": st.lists(words, max_size=3).map(tuple),
-    "Position | None": st.none() | places,
-    "Signature | None": st.none(),
-    "Mapping[str, int]": st.dictionaries(words, wholes, max_size=3),
-    "Mapping[str, float]": st.dictionaries(words, numbers, max_size=3),
-    "Seen": seens,
-    "Seen | None": st.none() | seens,
-    "Mapping[str, Seen]": st.dictionaries(words, seens, max_size=3),
-}
-DOINGS = [
-    "added",
-    "removed",
-    "benched",
-    "cleared",
-    "ended",
-    "used",
-    "renamed",
-    "lost count",
-    "came back",
-    "restored",
-]
-
-
-def events_of(kind: type[Event]) -> st.SearchStrategy[Event]:
-    values = {name: VALUES[spelled] for name, spelled in fields_of(kind).items()}
-    if kind is Outside:
-        values["what"] = st.sampled_from(DOINGS) | words
-    return st.builds(kind, **values, extra=st.just(NO_EXTRA))
-
-
-events = st.one_of(*(events_of(kind) for kind in KINDS.values()))
+states = st.sampled_from(["exhausted", "dead", "odd", None])
+events = any_event(event_values(words, numbers, wholes, states))
 records = st.builds(Record, numbers, words, st.integers(1, 9) | wholes, events)
 
 

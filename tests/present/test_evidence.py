@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import NOW, FakeClock, a_home, a_key, a_login, a_reader, benched, keys, write_store
+from fakes import NOW, FakeClock, a_home, a_key, a_login, a_reader, benched, happened, keys, write_store
 from keydeck.engine.cooldown import Evidence, Failure, Standing, Strike, model_scope
 from keydeck.engine.cooldown_policy import TABLE, Rule
 from keydeck.engine.events import Event, Failed, Leased, Paused, Probed, Released
@@ -34,13 +34,7 @@ POOL = "openrouter"
 def tell(home: Path, *told: tuple[float, Event]) -> HomeSnapshot:
     """Tell events at moments before `NOW`, and return the home at `NOW`."""
     write_store(home, {POOL: keys("aaa001", "bbb002", "ccc003")})
-    clock = FakeClock()
-    store = FileStore(a_home(home), clock=clock)
-    store.snapshot()
-    for ago_s, event in told:
-        clock.now = NOW - ago_s
-        store.append(event)
-    store.close()
+    happened(home, *told)
     return a_reader(home).read()
 
 

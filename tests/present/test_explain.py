@@ -40,7 +40,7 @@ ROW_FIELDS = [
     *("said", "compared_with", "turns", "requests", "in_flight", "limits", "would_change", "inherited"),
 ]
 FAILURE_FIELDS = [
-    *("since", "until", "status_code", "cause", "scope", "evidence", "provider_until", "config_line"),
+    *("since", "until", "status_code", "cause", "scope", "evidence", "told_until", "config_line"),
     "streak",
 ]
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,17 +29,21 @@ from clinic import (
     now_clock,
     only,
     overwrite,
+    paused,
     pools,
     put,
     put_aside,
     put_back,
+    resumed,
     rewrite,
     segment,
     strategy,
     without,
 )
 from fakes import a_key, a_login, a_pool, keys, write_store
+from keydeck.engine.credential import STATUS_FIELDS
 from keydeck.engine.doctor import Kind, Severity
+from keydeck.engine.parking import FOR_GOOD, parking
 from keydeck.engine.secret import fingerprint
 
 
@@ -236,6 +241,27 @@ CASES = [
         "nobody knows the strategy quota_aware",
     ),
     Case(
+        Kind.COOLDOWN_ENTRY,
+        overwrite("config.yaml", b"credential_pool:\n  cooldown:\n    429: soon\n    402: 1h\n"),
+        put_back("config.yaml"),
+        "config.yaml",
+        "line 3 of config.yaml does not hold: ",
+    ),
+    Case(
+        Kind.PAUSED_LONG,
+        paused(ago_days=9),
+        resumed,
+        "openrouter/aaa002",
+        "key-aaa002 (aaa002) of openrouter is paused for good, for 9 days by now",
+    ),
+    Case(
+        Kind.PAUSED_LONG,
+        paused(ago_days=2, for_days=47),
+        resumed,
+        "openrouter/aaa002",
+        "key-aaa002 (aaa002) of openrouter is paused for another 45 days",
+    ),
+    Case(
         Kind.STORE_CORRUPT, overwrite("auth.json", b"{"), put_back("auth.json"), "auth.json", "not valid JSON"
     ),
     Case(
@@ -298,6 +324,51 @@ def test_what_is_planted_is_found_and_mended_is_gone(case: Case, lived_in: Path)
     assert "sk-" not in found.what + found.todo
     case.mend(lived_in)
     assert look(lived_in) == ()
+
+
+def test_entries_of_a_policy_that_do_not_hold_are_told_one_by_one(lived_in: Path) -> None:
+    """Each with its line, what would be right, and the file to be mended; they are warnings."""
+    config = lived_in / "config.yaml"
+    config.write_text(
+        "credential_pool:\n  cooldown:\n    429: soon\n    402: 1h\n    providers:\n      zai: {teapot: 5m}\n"
+    )
+    found = look(lived_in)
+    assert [(each.kind, each.severity) for each in found] == [(Kind.COOLDOWN_ENTRY, Severity.WARNING)] * 2
+    assert [each.what.partition(" of config.yaml")[0] for each in found] == ["line 3", "line 6"]
+    assert all(str(config) in each.todo for each in found)
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        paused(ago_days=6.9),
+        paused(for_days=29),
+        paused(ago_days=80, for_days=90),
+        paused(ago_days=80, for_days=79),
+    ],
+)
+def test_a_pause_that_nobody_has_forgotten_is_no_finding(
+    lived_in: Path, pause: Callable[[Path], None]
+) -> None:
+    """Of some days, with an end in sight, or over by now."""
+    pause(lived_in)
+    assert look(lived_in) == ()
+
+
+def test_a_long_pause_is_a_note_with_the_command_that_ends_it(lived_in: Path) -> None:
+    """It may be as somebody wants it, so it is no fault."""
+    paused(ago_days=9)(lived_in)
+    found = only(look(lived_in), Kind.PAUSED_LONG)
+    assert found.severity is Severity.NOTE
+    assert found.todo == "keydeck auth resume openrouter aaa002"
+
+
+def test_a_key_that_is_parked_for_good_without_a_time(home: Path) -> None:
+    """Its journal is gone, and the row does not say since when."""
+    parked: dict[str, Any] = dict(zip(STATUS_FIELDS, parking(0.0, FOR_GOOD)._replace(at=None), strict=True))
+    write_store(home, {"openrouter": [*keys("aaa001"), a_key("aaa002", priority=1, **parked)]})
+    home.chmod(0o700)
+    assert only(look(home), Kind.PAUSED_LONG).what.endswith("is paused for good, since nobody knows when")
 
 
 def test_a_journal_of_a_newer_version(lived_in: Path) -> None:

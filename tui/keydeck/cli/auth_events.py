@@ -15,6 +15,7 @@ from keydeck.engine.providers import canonical
 from keydeck.engine.redact import Scrubber
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.live.activity import Change, ChangeKind
+from keydeck.live.shortage import Shortage
 from keydeck.live.timeline import Timelines
 from keydeck.present.activity import settled
 from keydeck.present.events import event_json, event_line, moment_text, name_width
@@ -104,6 +105,7 @@ class _Events:
         self._reader = reader
         self._snapshot = snapshot
         self._journals = journals
+        self._shortage = Shortage()
         # Of this look and the one before: what was told may name a key that is gone by now.
         self._scrubbers: tuple[Scrubber, ...] = (snapshot.scrubber,)
         self._stamps = self._look()
@@ -118,7 +120,7 @@ class _Events:
             Refused: no provider is called as wanted, and nothing was ever told of one.
         """
         told = self._journals.catch_up(self._snapshot, now)
-        return self._fit(told + self._journals.rest(self._snapshot, now))
+        return self._fit(told + self._journals.rest(self._snapshot, now), now)
 
     def news(self, now: float) -> tuple[Change, ...]:
         """Return what was told since the last time.
@@ -126,10 +128,11 @@ class _Events:
         Raises:
             Refused: no provider is called as wanted, and nothing was ever told of one.
         """
-        return self._fit(self._journals.catch_up(self._snapshot, now))
+        return self._fit(self._journals.catch_up(self._snapshot, now), now)
 
-    def _fit(self, told: tuple[Change, ...]) -> tuple[Change, ...]:
+    def _fit(self, told: tuple[Change, ...], now: float) -> tuple[Change, ...]:
         """Return what is wanted of it, fit to be printed."""
+        told = self._shortage.told(told, self._snapshot, now)
         if self._wanted:
             told = tuple(
                 each for each in told if each.provider in self._wanted or each.kind is ChangeKind.GAP

@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from keydeck.engine.acting import Done, Undo, inherited_text, pool_key_of, stored_row
+from keydeck.engine.acting import Done, Undo, pool_key_of, stored_row
 from keydeck.engine.checks import checked_label, checked_url, default_label, must_be_new, must_take_keys
 from keydeck.engine.config_acts import ConfigActs
-from keydeck.engine.credential import CLEAN_STATUS, Credential, VanishedRow, is_manual
+from keydeck.engine.credential import Credential, VanishedRow, is_manual
 from keydeck.engine.discovery import custom_base_url
 from keydeck.engine.errors import Refused, TargetError
 from keydeck.engine.events import Dismissed, Outside, Seen
@@ -23,6 +23,7 @@ from keydeck.engine.providers import (
     is_custom,
     names_of,
 )
+from keydeck.engine.reset_acts import ResetActs
 from keydeck.engine.secret import Secret, why_not_a_secret
 from keydeck.engine.sources import Shut, shut_source
 from keydeck.engine.store import StoreSnapshot
@@ -35,7 +36,7 @@ UNDO_OF_REMOVAL_S: Final = 60.0
 _UNORDERED: Final = frozenset({"least_used", "random"})
 
 
-class Operator(PauseActs, ConfigActs):
+class Operator(ResetActs, PauseActs, ConfigActs):
     """Acts on one home, for the whole of its life the same one."""
 
     def add_key(
@@ -107,38 +108,6 @@ class Operator(PauseActs, ConfigActs):
             f"removal of {row.label}", lambda operator: operator.put_back(row, shut), holds_secret=True
         )
         return Done(f"removed {row.label} ({row.id}) from {provider}", shut.notes, row.id, undo)
-
-    def reset(self, provider: str, credential_id: str | None = None) -> Done:
-        """Clear benches and errors of one row, or of a whole pool. What the provider thinks stays as it is.
-
-        Raises:
-            TargetError: the row is gone.
-            Refused: the rows belong to the root profile, or cannot be read.
-            StoreError: the store is busy, unreadable or read-only.
-        """
-        provider = canonical(provider)
-        wanted = self._row(provider, credential_id) if credential_id else None
-        if wanted is None and self._pool(provider).is_inherited:
-            raise Refused(inherited_text(provider))
-        cleared: list[Credential] = []
-        with self._transaction() as change:
-            rows = change.snapshot().pools.get(provider, ())
-            if wanted and wanted.stored:
-                rows = (stored_row(change.snapshot(), wanted),)
-            for row in rows if wanted is None or wanted.stored else ():
-                if isinstance(row, Credential) and is_marked(row):
-                    change.update_row(row.stored_under, row.id, CLEAN_STATUS)
-                    cleared.append(row)
-        if not cleared:
-            return Done(f"nothing to reset in {provider}")
-        self._must_be_cleared(provider, cleared)
-        what = f"{wanted.label} ({wanted.id})" if wanted else f"{len(cleared)} of {provider}"
-        note = "a reset is local: it does not give quota back"
-        marks = [(row, {name: getattr(row, name) for name in CLEAN_STATUS}) for row in cleared]
-        undo = Undo(
-            f"reset of {what}", lambda operator: operator.write_back(marks, CLEAN_STATUS, f"reset of {what}")
-        )
-        return Done(f"reset {what}", (note,), wanted.id if wanted else None, undo)
 
     def edit(
         self,
@@ -324,16 +293,6 @@ class Operator(PauseActs, ConfigActs):
             return url
         raise Refused(f"config.yaml has no endpoint {provider}: it needs a base URL (--base-url)")
 
-    def _must_be_cleared(self, provider: str, rows: list[Credential]) -> None:
-        """Read again, and see that no bench is there that was; a new one may be."""
-        there = {row.id: row for row in self._pool(provider).rows}
-        for row in rows:
-            now = there.get(row.id)
-            if isinstance(now, Credential) and is_marked(now) and now.last_status_at == row.last_status_at:
-                raise TargetError(
-                    f"the bench of {row.label} ({row.id}) came back at once; is a program writing it?"
-                )
-
 
 def _new_id(stored: StoreSnapshot) -> str:
     taken = {row.id for rows in stored.pools.values() for row in rows} | stored.retired
@@ -383,8 +342,3 @@ def _has_sibling(stored: StoreSnapshot, row: Credential) -> bool:
     return any(
         isinstance(other, Credential) and other.source == row.source and other.id != row.id for other in rows
     )
-
-
-def is_marked(row: Credential) -> bool:
-    """Tell whether a row carries a status or an error that a reset would clear."""
-    return bool(row.last_status or row.last_status_at or row.last_error_code)

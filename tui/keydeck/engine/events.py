@@ -42,6 +42,24 @@ class Seen(NamedTuple):
     status: Status = Status()
 
 
+class Held(NamedTuple):
+    """A failure that kept a row out, as it was known: what a `cooldown.Strike` says."""
+
+    kind: str
+    at: float
+    code: int | None
+    reason: str | None
+    message: str | None
+    until: float | None
+    """The end the provider named."""
+    scope: str
+    key: str | None
+    is_filed: bool
+    granted: Position
+    place: Position
+    number: int
+
+
 # --- the events --------------------------------------------------------------------------------------------
 # Tuples, since an agent that imports the engine pays for each class; `extra` holds the fields of a newer version.
 
@@ -105,6 +123,8 @@ class Restored(NamedTuple):
 
     rows: Mapping[str, Seen]
     provider: str
+    held: Mapping[str, tuple[Held, ...]] = NO_EXTRA
+    """Of rows of which more was known than the file says, all of it: the file knows no streaks and no models."""
     extra: Mapping[str, Any] = NO_EXTRA
 
 
@@ -357,6 +377,11 @@ _text, _whole, _list = _exactly(str), _exactly(int), _exactly(list)
 _status = _row_of(
     *(_or_none(form) for form in (_text, _number, _whole, _text, _text, _number)),
 )
+_place = _row_of(_whole, _whole)
+_held = _row_of(
+    *(_text, _number, _or_none(_whole), _or_none(_text), _or_none(_text), _or_none(_number)),
+    *(_text, _or_none(_text), bool, _place, _place, _whole),
+)
 _seen = _row_of(_whole, _or_none(_text), _or_none(_number), lambda value: Status(*_status(value)))
 
 # What a field of each type takes to be read back.
@@ -370,13 +395,16 @@ _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "float | None": _or_none(_number),
         "bool": bool,
         "tuple[str, ...]": lambda value: tuple(_text(name) for name in _list(value)),
-        "Position | None": _or_none(_row_of(_whole, _whole)),
+        "Position | None": _or_none(_place),
         "Signature | None": _or_none(_row_of(_whole, _whole, _whole, _whole)),
         "Mapping[str, int]": _table_of(_whole),
         "Mapping[str, float]": _table_of(_number),
         "Seen": lambda value: Seen(*_seen(value)),
         "Seen | None": _or_none(lambda value: Seen(*_seen(value))),
         "Mapping[str, Seen]": _table_of(lambda value: Seen(*_seen(value))),
+        "Mapping[str, tuple[Held, ...]]": _table_of(
+            lambda value: tuple(Held(*_held(each)) for each in _list(value))
+        ),
     }
 )
 

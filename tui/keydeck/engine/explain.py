@@ -259,7 +259,7 @@ def bench_of(held: Standing, since: float | None = None) -> Bench:
         cause=str(failure.kind),
         scope=failure.scope,
         evidence=held.evidence,
-        told=None if failure.told == held.until else failure.told,
+        told=failure.told,
         line=rule.line if rule and has_line else None,
         streak=held.streak,
     )

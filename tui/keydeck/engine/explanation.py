@@ -130,7 +130,7 @@ class Bench(NamedTuple):
     evidence: Evidence | None = None
     """Whose word the end is."""
     told: float | None = None
-    """The end that the provider named, where it is another one."""
+    """The end that the provider named, whether we follow it or not."""
     line: int | None = None
     """The line of config.yaml that decides."""
     streak: int = 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from keydeck.engine.credential import Credential
-from keydeck.engine.state import HealthKind, PoolState, RowState, changes_at, row_state
+from keydeck.engine.state import PoolState, RowState, awaits_renewal, changes_at, row_state
 
 # A row turns a few times at most: a pause ends, then a bench under it, then its probing, then its token.
 _MOST_TURNS: Final = 8
@@ -36,12 +35,6 @@ def forecast(state: PoolState, now: float) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def awaits_renewal(state: RowState) -> bool:
-    """Tell whether all that is wrong with a login is a token that its refresh token renews."""
-    row = state.row
-    return state.health.kind is HealthKind.NO_SECRET and isinstance(row, Credential) and bool(row.live_secret)
-
-
 def _turns(row: RowState, now: float) -> Iterator[tuple[float, int]]:
     """Yield when the clock makes a row ready (1) or not ready (-1)."""
     is_ready = row.health.is_usable
@@ -50,7 +43,9 @@ def _turns(row: RowState, now: float) -> Iterator[tuple[float, int]]:
         if at is None or at <= now:
             return
         now, row = at, row_state(row.row, at)
-        if is_ready and awaits_renewal(row):
+        if awaits_renewal(row):
+            if not is_ready:
+                yield at, 1
             return
         if row.health.is_usable is not is_ready:
             is_ready = not is_ready

@@ -29,6 +29,7 @@ from keydeck.engine.events import (
     Event,
     Failed,
     Header,
+    Held,
     Leased,
     Moved,
     Outside,
@@ -266,8 +267,20 @@ def _cleared(facts: Facts, at: float, place: Position) -> Facts:
 
 def _restored(ledger: Ledger, event: Restored, at: float, place: Position) -> Iterable[str]:
     for row_id, seen in event.rows.items():
-        ledger.change(row_id, _as_before, seen.status, at, place)
+        if row_id in event.held:
+            ledger.change(row_id, _held_again, tuple(map(_strike, event.held[row_id])), at)
+        else:
+            ledger.change(row_id, _as_before, seen.status, at, place)
     return event.rows
+
+
+def _held_again(facts: Facts, strikes: tuple[Strike, ...], at: float) -> Facts:
+    return facts._replace(benches=_with(facts, strikes), told_at=at)
+
+
+def _strike(held: Held) -> Strike:
+    failure = Failure(held.kind, held.at, held.code, held.until, held.scope, held.key, held.is_filed)
+    return Strike(failure, held.granted, held.place, held.number, _words(held.reason, held.message))
 
 
 def _as_before(facts: Facts, status: Status, at: float, place: Position) -> Facts:

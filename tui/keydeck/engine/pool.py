@@ -426,14 +426,14 @@ class CredentialPool:
     # --- changing --------------------------------------------------------------------------------------
 
     def reset_statuses(self) -> int:
-        """Clear every bench and error of the pool; return how many rows had one.
+        """Clear every bench and error of the pool, those of single models too; return how many rows had one.
 
         Raises:
             StoreError: the store is busy or cannot be written.
         """
-        marked = sum(
-            bool(row.last_status or row.last_status_at or row.last_error_code) for row in self.entries()
-        )
+        from keydeck.engine.reset_acts import is_marked
+
+        marked = sum(map(is_marked, self.entries()))
         self._operator().reset(self.provider)
         self._read()
         return marked

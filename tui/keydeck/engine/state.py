@@ -155,14 +155,24 @@ def row_state(row: Row, now: float) -> RowState:
 
 
 def free_at(state: RowState) -> float | None:
-    """Return when the clock alone lets a row that is out work again; None for never, or where it is not out."""
-    end, row = state.health.until, state.row
-    if state.health.is_usable:
-        return None
-    if end is None or state.health.kind is not HealthKind.PAUSED:
-        return end
-    after = row_state(row, end).health  # what the pause hides may last longer
-    return end if after.is_usable else after.until
+    """Return when the clock alone lets a row that is out work again; None for never, or where it is not out.
+
+    A token of which hermes gets a new one by then is taken for renewed.
+    """
+    end = None if state.health.is_usable else state.health.until
+    while end is not None:
+        after = row_state(state.row, end)  # a pause hides a bench, and a bench a token that ends meanwhile
+        if after.health.is_usable or awaits_renewal(after):
+            return end
+        later = after.health.until
+        end = later if later is not None and later > end else None
+    return None
+
+
+def awaits_renewal(state: RowState) -> bool:
+    """Tell whether all that is wrong with a login is a token that its refresh token renews."""
+    row = state.row
+    return state.health.kind is HealthKind.NO_SECRET and isinstance(row, Credential) and bool(row.live_secret)
 
 
 def changes_at(state: RowState) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keydeck.engine.credential import Credential, Row, VanishedRow
 from keydeck.engine.snapshot import HomeSnapshot, PoolSnapshot
@@ -65,6 +65,8 @@ class ChangeKind(StrEnum):
     """Another program did something that only a newer version has a word for: the `detail`."""
     REQUESTS = "requests"
     """`count` requests were sent with keys of the pool in the minute that began at `at`."""
+    FEW_LEFT = "few_left"
+    """By what was told just before, only so many keys of the pool serve as `left` says: `shortage.Shortage`."""
     GAP = "gap"
     """What happened before is not known: part of the journal is missing."""
 
@@ -82,6 +84,13 @@ class Return(StrEnum):
     UNDONE = "its removal is undone"
     AFRESH = "rows of another home"
     PAUSE_OVER = "pause over"
+
+
+class Left(NamedTuple):
+    """How many keys of a pool serve, of how many."""
+
+    ready: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +119,8 @@ class Change:
     """Whether another program did it to auth.json: who told it only noticed."""
     twins: tuple[str, ...] = field(default=(), repr=False)
     """The other rows it is true of, since they hold the same secret."""
+    left: Left | None = None
+    """How many keys serve after it; of `FEW_LEFT` only."""
     since: float | None = field(default=None, compare=False)
     """When the provider said no, as the row has it: what makes one failure another than the last."""
 
@@ -363,7 +374,7 @@ def _in_time(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 # --- the ring ----------------------------------------------------------------------------------------------
 
-_Likeness = tuple[str, str | None, ChangeKind, int | None, str | None]
+_Likeness = tuple[str, str | None, ChangeKind, int | None, str | None, Left | None]
 
 
 class Activity:
@@ -421,4 +432,4 @@ class Activity:
 
 
 def _likeness(change: Change) -> _Likeness:
-    return (change.provider, change.row_id, change.kind, change.code, change.detail)
+    return (change.provider, change.row_id, change.kind, change.code, change.detail, change.left)

@@ -7,6 +7,7 @@ last how a thing stands, the other does not tell that again; whichever reads fir
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot, PoolSnapshot
 from keydeck.engine.totals import Totals
 from keydeck.live.activity import Change, ChangeKind, Return, compare, elapsed, known_before
+from keydeck.live.shortage import Shortage
 from keydeck.live.timeline import Timelines
 
 _JOURNAL: Final = "journal"
@@ -32,6 +34,7 @@ class Chronicle:
     def __init__(self, reader: HomeReader) -> None:
         self._stores = reader.stores
         self._journals = Timelines(reader)
+        self._shortage = Shortage()
         self._has_begun = False
         self._beat_at = reader.clock()
         # How each thing stands, and who told.
@@ -58,11 +61,15 @@ class Chronicle:
     def begin(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return the past, oldest first: what the journals tell, and the marks of rows that they do not tell of."""
         changes = list(self._from_journals(snapshot, now))
+        # Of the time before it nobody knows what else there was but what rows still say.
+        since = min((change.at for change in changes), default=math.inf)
         changes += (
             change for change in known_before(snapshot, now) if _thing("health", change) not in self._told
         )
+        changes.sort(key=lambda change: change.at)
+        told = self._shortage.told(changes, snapshot, now, since=since)
         self._has_begun = True
-        return tuple(sorted(changes, key=lambda change: change.at))
+        return told
 
     def look(self, before: HomeSnapshot, after: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return what is new with another look at the home, what the journals tell by now first."""
@@ -70,15 +77,19 @@ class Chronicle:
         seen = self._once(compare(before, after, now), _LOOKS)
         strange = {(event.id, event.what) for store in self._stores for event in store.untold()}
         changes += (replace(change, is_outside=(change.row_id, _what(change)) in strange) for change in seen)
-        return tuple(changes)
+        return self._with_shortage(changes, after, now)
 
     def beat(self, snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
         """Return what the journals tell by now, and what the clock did; cheap enough for every second."""
         changes = list(self._from_journals(snapshot, now)) if self._has_begun else []
         since, self._beat_at = self._beat_at, now
-        return (*changes, *self._once(elapsed(snapshot, since, now), _LOOKS))
+        changes += self._once(elapsed(snapshot, since, now), _LOOKS)
+        return self._with_shortage(changes, snapshot, now)
 
     # --- parts -----------------------------------------------------------------------------------------
+
+    def _with_shortage(self, changes: list[Change], snapshot: HomeSnapshot, now: float) -> tuple[Change, ...]:
+        return self._shortage.told(changes, snapshot, now) if self._has_begun else tuple(changes)
 
     def _from_journals(self, snapshot: HomeSnapshot, now: float) -> Iterator[Change]:
         told = self._journals.catch_up(snapshot, now)

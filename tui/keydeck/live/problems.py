@@ -12,10 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 from keydeck.engine.credential import Credential
-from keydeck.engine.forecast import awaits_renewal
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeSnapshot
-from keydeck.engine.state import HealthKind, PoolState, RowState, free_at
+from keydeck.engine.state import HealthKind, PoolState, RowState, awaits_renewal
 
 TOKEN_WARNING_S: Final = 600.0
 """A token that nobody can renew is worth a line when it ends sooner than this."""
@@ -61,6 +60,8 @@ class Problem:
     other: str | None = None
     """The pool that serves meanwhile, or the one that holds the same secret."""
     other_row: str | None = None
+    is_tried: bool = False
+    """Whether a request tries a key of the pool just now: `until` is when the next one may, at the latest."""
 
 
 def problems(
@@ -98,7 +99,9 @@ def _of_home(snapshot: HomeSnapshot, states: Mapping[str, PoolState]) -> Iterato
     if states and not any(state.usable or _renews_any(state) for state in states.values()):
         backs = [(until, name) for name, state in states.items() if (until := _back_at(state)) is not None]
         until, first = min(backs, default=(None, ""))
-        yield Problem(rank=1, kind=ProblemKind.NOTHING_SERVES, provider=first, until=until)
+        is_tried = bool(first) and _is_tried(states[first])
+        kind = ProblemKind.NOTHING_SERVES
+        yield Problem(rank=1, kind=kind, provider=first, until=until, is_tried=is_tried)
     if snapshot.trouble is not None:
         yield Problem(rank=1, kind=ProblemKind.STORE, since=snapshot.read_at or None)
     for name in snapshot.bad_pools:
@@ -123,7 +126,13 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
         yield Problem(rank=2, kind=kind, provider=state.provider, until=back_at, other=serves)
         return
     yield Problem(
-        rank=2, kind=ProblemKind.POOL_OUT, provider=state.provider, until=back_at, code=code, other=serves
+        rank=2,
+        kind=ProblemKind.POOL_OUT,
+        provider=state.provider,
+        until=back_at,
+        code=code,
+        other=serves,
+        is_tried=_is_tried(state),
     )
     if _fell_together(state):
         kind = ProblemKind.TOGETHER
@@ -131,8 +140,13 @@ def _of_pool(snapshot: HomeSnapshot, state: PoolState, states: Mapping[str, Pool
 
 
 def _back_at(state: PoolState) -> float | None:
-    ends = map(free_at, state.rows)
-    return min((end for end in ends if end is not None and math.isfinite(end)), default=None)
+    end = state.next_ready_at
+    return end if end is not None and math.isfinite(end) else None
+
+
+def _is_tried(state: PoolState) -> bool:
+    """Tell whether a request is under way that may bring a key back at any moment."""
+    return any(row.health.is_tried for row in state.rows)
 
 
 def _cooling(state: PoolState) -> list[RowState]:

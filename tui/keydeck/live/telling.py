@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from keydeck.engine.cooldown import CLEAR, Standing, model_of, status_of
+from keydeck.engine.cooldown import CLEAR, Standing, is_limit_of, model_of, models_out, status_of
 from keydeck.engine.events import (
     Added,
     Adopted,
@@ -224,6 +224,10 @@ def _succeeded(told: _Told) -> Iterator[Change]:
 def _unreset(told: _Told) -> Iterator[Change]:
     if (held := told.held()).strike:
         yield replace(told.out(held), kind=ChangeKind.RESET_UNDONE)
+    for model in models_out(told.memory.facts(told.ids[0]).benches) if told.ids else ():
+        held = told.memory.standing(told.ids[0], model=model)
+        if is_limit_of(held, model):
+            yield replace(told.out(held), kind=ChangeKind.REFUSED, detail=model)
 
 
 def _paused(told: _Told) -> Iterator[Change]:

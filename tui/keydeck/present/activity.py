@@ -129,7 +129,9 @@ _STATE: Final[Mapping[ChangeKind, tuple[HealthKind, Role]]] = {
 
 
 def change_sign(kind: ChangeKind, glyphs: Glyphs) -> tuple[str, Role]:
-    """Return the sign of the state that came about; what changed no state has a dot."""
+    """Return the sign of the state that came about, or of a warning; what changed no state has a dot."""
+    if kind is ChangeKind.FEW_LEFT:
+        return glyphs.token_ends, Role.COOLING
     if kind not in _STATE:
         return glyphs.dot, Role.ACCENT
     state, role = _STATE[kind]
@@ -313,6 +315,11 @@ def _requests(change: Change, _now: float, _context: Context) -> str:
     return f"{grouped(change.count)} {'request' if change.count == 1 else 'requests'}"
 
 
+def _few_left(change: Change, _now: float, _context: Context) -> str:
+    ready, total = change.left or (0, 0)
+    return f"{grouped(ready) if ready else 'none'} of {grouped(total)} left"
+
+
 def _gap(_change: Change, _now: float, _context: Context) -> str:
     return "what happened just before is not known: part of the journal is missing"
 
@@ -353,6 +360,7 @@ _SAYS: Final[Mapping[ChangeKind, Callable[[Change, float, Context], str]]] = {
     ChangeKind.PUT_BACK: _put_back,
     ChangeKind.OUTSIDE: _outside,
     ChangeKind.REQUESTS: _requests,
+    ChangeKind.FEW_LEFT: _few_left,
     ChangeKind.GAP: _gap,
 }
 

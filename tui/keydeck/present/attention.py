@@ -111,6 +111,8 @@ def _name(problem: Problem, view: _View, cells: int) -> str:
 
 
 def _nothing_serves(problem: Problem, view: _View) -> tuple[str, ...]:
+    if problem.is_tried:
+        return (f"{view.text(problem.provider)} is being tried", "being tried")
     if wait := view.wait(problem.until):
         return (f"next {view.text(problem.provider)} in {wait}", f"back in {wait}")
     return ("log in again or press a to add a key", "press a to add a key")
@@ -143,6 +145,10 @@ def _pool_out(problem: Problem, view: _View) -> tuple[str, ...]:
     back = [f"back in {wait}"] if wait else []
     code = [] if problem.code is None else [str(problem.code)]
     serves, steps_in = _serves(problem, view)
+    if problem.is_tried:
+        tried = "being tried"
+        full = ", ".join(["no key ready", *code, tried, *(f"{each} at most" for each in back)])
+        return (full + serves, full + steps_in, tried + steps_in, tried)
     full, short = ", ".join(["no key ready", *code, *back]), ", ".join([*code, *back]) or "no key ready"
     return (full + serves, full + steps_in, short + steps_in, back[0] if back else "no key ready")
 

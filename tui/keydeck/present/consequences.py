@@ -118,13 +118,15 @@ def _way_back(row: object, context: Context) -> list[str]:
     return said
 
 
-def reset_lines(pool: PoolSnapshot, state: PoolState, context: Context) -> tuple[Line, ...]:
+def reset_lines(pool: PoolSnapshot, state: PoolState, now: float, context: Context) -> tuple[Line, ...]:
     """Return what resetting a pool means."""
     out = sum(not item.health.is_usable for item in state.rows)
+    limited = sum(item.health.is_usable and bool(item.limits(now)) for item in state.rows)
+    more = f", {limited} for some models" if limited else ""
     return (
         (
             Span(_short(label_text(pool.provider, context.scrubber), _NAME_CELLS, context), Role.STRONG),
-            Span(f"  {out} of {len(state.rows)} keys are out", Role.MUTED),
+            Span(f"  {out} of {len(state.rows)} keys are out{more}", Role.MUTED),
         ),
         (),
         (Span("Benches and errors end here, and only here: the provider", Role.MUTED),),

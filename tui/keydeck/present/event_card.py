@@ -47,6 +47,7 @@ _MEANING: Final[Mapping[ChangeKind, str]] = {
     ChangeKind.CAME_BACK: "another program wrote a removed key back; it is removed again",
     ChangeKind.PUT_BACK: "a copy of auth.json was put in place; what it holds counts",
     ChangeKind.OUTSIDE: "another program changed auth.json; that counts",
+    ChangeKind.FEW_LEFT: "so few of its keys can serve; it is told at half, at one, and at none",
     ChangeKind.GAP: "a part of the journal is missing; counts and cooldowns are exact all the same",
 }
 

@@ -50,6 +50,8 @@ def event_json(change: Change, scrubber: Scrubber) -> dict[str, Any]:
         "until_time": None if change.until is None else _iso(change.until),
         "detail": change.detail,
         "count": change.count,
+        "left": change.left.ready if change.left else None,
+        "total": change.left.total if change.left else None,
         "same_key": [label_text(twin, scrubber) for twin in change.twins],
         "by": change.by or None,
         "outside": change.is_outside,

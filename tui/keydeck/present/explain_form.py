@@ -63,7 +63,7 @@ def _bench(bench: Bench, scrubber: Scrubber) -> dict[str, Any]:
         "cause": _name(bench.cause, scrubber),
         "scope": _name(bench.scope, scrubber),
         "evidence": bench.evidence.value if bench.evidence else None,
-        "provider_until": bench.told,
+        "told_until": bench.told,
         "config_line": bench.line,
         "streak": bench.streak,
     }

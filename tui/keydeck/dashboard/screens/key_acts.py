@@ -204,7 +204,8 @@ class KeyActs(DeckScreen):
 
     def _reset_lines(self, provider: str) -> tuple[Line, ...]:
         pool = self._deck.snapshot.pool(provider) or PoolSnapshot(provider)
-        return reset_lines(pool, pool.at(self._deck.clock()), self._deck.row_context())
+        now = self._deck.clock()
+        return reset_lines(pool, pool.at(now), now, self._deck.row_context())
 
     def _ask(self, verb: str, lines: Callable[[], tuple[Line, ...]], act: Callable[[], None]) -> None:
         """Ask before an act; ask again if what was said is not true any more."""

@@ -13,6 +13,7 @@ __all__ = ["Finding", "Kind", "Mended", "Severity", "examine", "mend"]
 _CHECKS = (
     settings.store_trouble,
     settings.config_trouble,
+    settings.cooldown_entries,
     access.read_only,
     access.wide_modes,
     access.foreign_owners,
@@ -25,6 +26,7 @@ _CHECKS = (
     rows.bad_rows,
     rows.same_ids,
     rows.same_secrets,
+    rows.long_pauses,
     environment.differing_variables,
     environment.borrowed_rows,
     told.journal,

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     BAD_POOL = "bad_pool"
     CONFIG_BROKEN = "config_broken"
     UNKNOWN_STRATEGY = "unknown_strategy"
+    COOLDOWN_ENTRY = "cooldown_entry"
     READ_ONLY = "read_only"
     MODE = "mode"
     OWNER = "owner"
@@ -48,6 +49,7 @@ class Kind(StrEnum):
     SAME_ID = "same_id"
     DUPLICATE = "duplicate"
     SHARED_SECRET = "shared_secret"  # noqa: S105 - a kind
+    PAUSED_LONG = "paused_long"
     ENV_UNREADABLE = "env_unreadable"
     ENV_DIFFERS = "env_differs"
     ENV_GONE = "env_gone"

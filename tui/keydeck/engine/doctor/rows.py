@@ -1,14 +1,22 @@
-"""Rows that cannot be read, that go by one id, or that hold one secret."""
+"""Rows that cannot be read, that go by one id, that hold one secret, or that somebody may have forgotten."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Final
 
 from keydeck.engine.credential import Credential
 from keydeck.engine.doctor.case import Case
 from keydeck.engine.doctor.finding import Finding, Kind, Severity, edited
 from keydeck.engine.raw_rows import RawRow, raw_rows
 from keydeck.engine.secret import Secret
+
+DAY_S: Final = 86400.0
+LONG_PAUSE_S: Final = 7 * DAY_S
+"""A key that has been paused for good for so long may be forgotten."""
+FAR_END_S: Final = 30 * DAY_S
+"""So may one whose pause ends no sooner."""
 
 
 def bad_rows(case: Case) -> Iterator[Finding]:
@@ -76,3 +84,31 @@ def _same(case: Case, elder: Credential, row: Credential) -> Finding:
 def _by_design(elder: Credential, row: Credential) -> bool:
     """Tell whether two pools read one variable, as some providers' do."""
     return elder.provider != row.provider and elder.source == row.source and row.source.startswith("env:")
+
+
+def long_pauses(case: Case) -> Iterator[Finding]:
+    """Find rows that were taken out long ago, or for long: that may be as somebody wants it."""
+    for pool in case.snapshot.pools:
+        for row in pool.rows:
+            if not isinstance(row, Credential) or row.inherited or not (said := _pause(row, case.now)):
+                continue
+            yield Finding(
+                kind=Kind.PAUSED_LONG,
+                severity=Severity.NOTE,
+                subject=case.row_subject(row),
+                what=f"{case.row_name(row)} is {said}",
+                todo=case.command("auth", "resume", row.provider, row.id),
+            )
+
+
+def _pause(row: Credential, now: float) -> str | None:
+    """Return in words how long a row has been paused or will be; None where that is not long."""
+    if row.paused is None or row.paused <= now:
+        return None
+    if math.isfinite(row.paused):
+        left_s = row.paused - now
+        return f"paused for another {left_s / DAY_S:.0f} days" if left_s >= FAR_END_S else None
+    if not row.paused_at:  # its journal is gone, and the row does not say
+        return "paused for good, since nobody knows when"
+    ago_s = now - row.paused_at
+    return f"paused for good, for {ago_s / DAY_S:.0f} days by now" if ago_s >= LONG_PAUSE_S else None

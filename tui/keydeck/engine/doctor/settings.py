@@ -89,3 +89,15 @@ def config_trouble(case: Case) -> Iterator[Finding]:
                 f"{DEFAULT_STRATEGY}",
                 todo=case.command("auth", "strategy", provider, DEFAULT_STRATEGY),
             )
+
+
+def cooldown_entries(case: Case) -> Iterator[Finding]:
+    """Find entries of ``credential_pool.cooldown`` that do not hold: the defaults do in their place."""
+    for line, text in case.config.cooldown_problems:
+        yield Finding(
+            kind=Kind.COOLDOWN_ENTRY,
+            severity=Severity.WARNING,
+            subject="config.yaml",
+            what=f"line {line} of config.yaml does not hold: {case.name(text)}",
+            todo=edited(case.home.config_path),
+        )
