@@ -329,7 +329,7 @@ class Known:
 
 def lines_until_killed(reading: int, child: int, dice: random.Random) -> tuple[list[str], float]:
     """Read what a child tells, kill it at a moment that the dice choose, and return all that it told, and when."""
-    steps, lines, said = dice.randrange(1, 6), dice.randrange(1, 5000), b""
+    steps, lines, said = dice.randrange(1, 6), dice.randrange(1, 1000), b""
     by_step = dice.random() < 0.5
     while (said.count(b"begin") < steps) if by_step else (said.count(b"\n") < lines):
         more = os.read(reading, 1 << 16)

@@ -231,6 +231,16 @@ def test_wait_state_names_the_row_that_is_back_first(home: Path, clock: FakeCloc
     assert picked(pool) == "ccc003"
 
 
+def test_wait_state_waits_for_no_login_that_cannot_serve_by_then(home: Path, clock: FakeClock) -> None:
+    """Its token ends before its bench does, and nothing renews it: another row is back first."""
+    login = a_login("log001", refresh_token=None, expires_at_ms=int((NOW + 20) * 1000))
+    write_store(home, {"openai-codex": [login, a_login("log002", priority=1)]})
+    pool = a_pool(home, "openai-codex", clock=clock)
+    for name, wait in (("log001", 30), ("log002", 90)):
+        pool.report_failure(status_code=429, credential_id=name, error_context={"reset_at": NOW + wait})
+    assert pool.wait_state() == WaitState(WaitKind.ALL_OUT, "log002", NOW + 90, HealthKind.COOLING)
+
+
 @pytest.mark.timeout(120)
 def test_of_eight_processes_one_tries_the_row(home: Path) -> None:
     """All of them ask at the same instant."""

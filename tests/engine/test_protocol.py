@@ -36,6 +36,7 @@ from fakes import (
 )
 from keydeck.engine import file_store, flusher
 from keydeck.engine.acts import Operator
+from keydeck.engine.checkpoint import SUMS_KEPT_S
 from keydeck.engine.events import Event, Failed, Header, Outside, Record, Sealed, decode, encode
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
@@ -879,6 +880,54 @@ def test_rule_13_selection_and_failures_go_on_in_memory_and_are_told_later(two: 
     assert troubles(pool._store) == []
     store = a_store(two)
     assert (used(store), used(store, "bbb002"), is_benched(store)) == (1, 1, True)
+
+
+class FullOnceWritten(FailingDisk):
+    """A disk that is full from the moment on in which auth.json is replaced."""
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Replace a file, and be full."""
+        super().replace(source, target)
+        if target.name == "auth.json":
+            self.on = {"write"}
+
+
+def test_rule_13_what_a_checkpoint_could_not_tell_at_once_counts_once(two: Path) -> None:
+    """It is in the checkpoint itself: told later, when nobody knows any more that it was, it would count twice."""
+    clock, disk = SteppingClock(), FullOnceWritten(errno.ENOSPC)
+    first = a_store(two, clock=clock)
+    use(first, "bbb002")
+    assert first.checkpoint()
+    rows = rows_of(two)
+    rows[0]["request_count"] += 5
+    rewrite(two, rows)
+    full = a_store(two, disk, clock)
+    use(full, "bbb002")
+    assert full.checkpoint()
+    assert rows_of(two)[0]["request_count"] == 5
+    assert "untold" in troubles(full)
+    for seconds in (SUMS_KEPT_S / 2 + 1, SUMS_KEPT_S):
+        clock.forward(seconds)
+        other = a_store(two, clock=clock)
+        use(other, "bbb002")
+        assert other.checkpoint()
+    disk.heal()
+    assert full.flush()
+    stores = (full, other, a_store(two, clock=clock))
+    full.snapshot()
+    assert [(used(store), used(store, "bbb002")) for store in stores] == [(5, 4)] * 3
+
+
+def test_checkpoint_after_checkpoint_leaves_nothing_behind(two: Path) -> None:
+    """Each tells as a writer of its own, and is remembered for a minute, in the file and by who goes on running."""
+    clock = SteppingClock()
+    store = a_store(two, clock=clock)
+    for _ in range(400):
+        fail(store, until=clock() + 1)
+        assert store.checkpoint()
+        clock.forward(1.0)
+    assert len(load_whole(two)["keydeck"]["writers"]) <= SUMS_KEPT_S + 1
+    assert len(store._books.ledger.writers) <= 2 * 256
 
 
 def test_rule_13_a_journal_that_is_deleted_begins_again_from_memory(two: Path) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from keydeck.engine.checkpoint import WRITERS_KEPT_S, Checkpoint, read_checkpoint
+from keydeck.engine.checkpoint import Checkpoint, is_sum, kept_s, kept_writers, read_checkpoint
 from keydeck.engine.clock import Clock
 from keydeck.engine.events import START, Adopted, Announced, Event, Outside, Position, Record, Used, Written
 from keydeck.engine.files import Disk
@@ -23,6 +23,7 @@ BATCH_ROWS: Final = 256
 _LONGEST_QUEUE: Final = 4096
 _TRIES: Final = 8
 _AT_WORK_S: Final = 1.0
+_MANY_WRITERS: Final = 256
 _SETTLING: Final = frozenset({Outside, Adopted})
 _UNTOLD: Final = 1 << 62
 """The offset at which what is not told yet would stand: behind everything."""
@@ -55,6 +56,7 @@ class Books:
         self._disk = disk
         self._clock = clock
         self._news = News()
+        self._many_writers = _MANY_WRITERS
         self.summed_up_at: Position = START
         """Up to where a checkpoint is known to tell it all."""
         self.renew()
@@ -117,8 +119,7 @@ class Books:
 
     def _give_back(self) -> None:
         """Queue again what the new base proves lost."""
-        recent = self._clock() - WRITERS_KEPT_S / 2
-        lost = [record for record in self._told if not self._has_landed(record) and record.at > recent]
+        lost = [record for record in self._told if not (self._has_landed(record) or self._is_late(record))]
         self._told.clear()
         self._queue.extendleft(reversed(lost))
         self._view = None
@@ -154,6 +155,9 @@ class Books:
                         self._take(record, place)
             finally:
                 self.ledger.position = self.journal.position
+            if len(self.ledger.writers) > self._many_writers:
+                self.ledger.writers = kept_writers(self.ledger.writers, self._clock())
+                self._many_writers = max(_MANY_WRITERS, 2 * len(self.ledger.writers))
 
     def _follow_elsewhere(self) -> None:
         """Go to where somebody has begun again, once the sum of what was before is there."""
@@ -190,8 +194,8 @@ class Books:
         """Return how many other writers told something within the last second."""
         since, own = self._clock() - _AT_WORK_S, self.writer
         told = self.ledger.writers.items()
-        # A name with a dash is a checkpoint's, of a writer that has one of its own.
-        return sum(at > since and writer != own and "-" not in writer for writer, (_, at) in told)
+        # A checkpoint is made by a writer that has a name of its own.
+        return sum(at > since and writer != own and not is_sum(writer) for writer, (_, at) in told)
 
     def bytes_since_checkpoint(self) -> int:
         """Return how much journal somebody who opens the store would have to fold."""
@@ -254,6 +258,10 @@ class Books:
         tries = 0
         while self._queue and tries < _TRIES:
             record = self._queue[0]
+            if is_sum(record.writer) and self._is_late(record):
+                self._queue.popleft()
+                self._news.everything = True  # the checkpoint itself tells it
+                continue
             try:
                 if not self.journal.is_open and not self._join():
                     self._begin_first()
@@ -278,6 +286,10 @@ class Books:
     def _has_landed(self, record: Record) -> bool:
         last, _ = self.ledger.writers.get(record.writer, (0, 0.0))
         return record.seq <= last
+
+    def _is_late(self, record: Record) -> bool:
+        """Tell whether a record is so old that somebody may have forgotten whether it has landed."""
+        return self._clock() - record.at > kept_s(record.writer) / 2
 
     # --- segments --------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ SECTION: Final = "keydeck"
 VERSION: Final = 1
 TOMBS_KEPT_S: Final = 30 * 86400.0
 WRITERS_KEPT_S: Final = 3600.0
+SUMS_KEPT_S: Final = 60.0
+"""The same for checkpoints, each of which tells as a writer of its own: its records follow it at once, or never."""
 
 _FACTS_FIELDS: Final = frozenset("nubsrtlozkhv")
 _C_FIELDS: Final = frozenset(
@@ -131,6 +133,21 @@ def section_gen(document: Mapping[str, Any]) -> int:
     return gen if isinstance(gen, int) else 0
 
 
+def kept_s(writer: str) -> float:
+    """Return for how long, in seconds, it is remembered which records of a writer have landed."""
+    return SUMS_KEPT_S if is_sum(writer) else WRITERS_KEPT_S
+
+
+def is_sum(writer: str) -> bool:
+    """Tell whether a writer is a checkpoint: it is called like the process that made it, and by its generation."""
+    return "-" in writer
+
+
+def kept_writers(writers: Mapping[str, tuple[int, float]], now: float) -> dict[str, tuple[int, float]]:
+    """Return the writers that may still tell something, or did of late."""
+    return {name: last for name, last in writers.items() if now - last[1] < kept_s(name)}
+
+
 def pruned(ledger: Ledger, now: float) -> Ledger:
     """Return the ledger without what time took: pauses that are over, benches, tombstones and writers of long ago."""
     kept = without_past_pauses(ledger, now)
@@ -142,7 +159,7 @@ def pruned(ledger: Ledger, now: float) -> Ledger:
         name: facts._replace(leases=without_ended(facts.leases, now)) if facts.leases else facts
         for name, facts in kept.rows.items()
     }
-    kept.writers = {name: last for name, last in ledger.writers.items() if now - last[1] < WRITERS_KEPT_S}
+    kept.writers = kept_writers(ledger.writers, now)
     return kept
 
 

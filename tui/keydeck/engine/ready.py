@@ -14,7 +14,16 @@ from typing import Final
 
 from keydeck.engine.cooldown import Standing
 from keydeck.engine.credential import Credential
-from keydeck.engine.state import READY, HealthKind, RowState, changes_at, row_state, standing_of
+from keydeck.engine.state import (
+    READY,
+    HealthKind,
+    RowState,
+    awaits_renewal,
+    changes_at,
+    free_at,
+    row_state,
+    standing_of,
+)
 
 # A heap of uses grows by an entry a pick; beyond this much slack it is built anew.
 _SLACK: Final = 4
@@ -244,8 +253,7 @@ class Ready:
 
 
 def _back_at(state: RowState, turn: float) -> float | None:
-    """Return when a row is back that changes at its turn: what a pause hides may last longer, or for good."""
-    if state.health.kind is not HealthKind.PAUSED:
-        return turn
-    after = row_state(state.row, turn).health
-    return turn if after.is_usable else after.until
+    """Return when a row is back that changes at its turn; a pause may hide a bench, and a bench a token that ends."""
+    until = state.health.until
+    after = row_state(state.row, turn if until is None else max(turn, until))
+    return turn if after.health.is_usable or awaits_renewal(after) else free_at(after)
