@@ -1,6 +1,7 @@
 """Picking, reporting, opening and summing up beside hermes-agent 0.19.0: ``pytest -m bench -s tests/bench/test_pick.py``.
 
-Nothing is asserted about time. Each measurement runs in a process of its own, as an agent would.
+Nothing is asserted about time. Each measurement runs in a process of its own, as an agent would; of what is compared with
+hermes the best of a few runs counts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bench_runs import HERMES, OURS, THEIRS, Table, a_big_home, child, median, printed, start
+from bench_runs import HERMES, OURS, THEIRS, Table, a_big_home, child, in_turn, printed, start
 from keydeck import load_pool
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.home import locate_home
@@ -83,19 +84,18 @@ while len(spent) < {times} and time.perf_counter() < until:
 
 
 def both(home: Path, rows: int, code: str, strategy: str = "fill_first") -> tuple[float, float | None]:
-    """Return the median seconds of ours and of hermes', each on a home of its own."""
-    ours = child(MEASURE.format(load=OURS, code=code), a_big_home(home, rows, strategy))["s"]
-    if not HERMES:
-        return ours, None
+    """Return the median seconds of ours and of hermes', each on a home of its own, of the best run."""
+    here = a_big_home(home, rows, strategy)
     there = a_big_home(home.with_name("hermes"), rows, strategy)
-    return ours, child(MEASURE.format(load=THEIRS, code=code), there, HERMES)["s"]
+    ours, theirs = MEASURE.format(load=OURS, code=code), MEASURE.format(load=THEIRS, code=code)
+    return in_turn((ours, here), (theirs, there))
 
 
 @pytest.mark.parametrize("rows", [2, 10, 1000, 10_000])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_pick(home: Path, table: Table, strategy: str, rows: int) -> None:
     """Selecting and reporting, with the background thread running; hermes has neither sticky nor a report."""
-    code = PICK.format(times=PICKS, most_s=2.0)
+    code = PICK.format(times=PICKS, most_s=1.0)
     ours, theirs = both(home, rows, code, strategy)
     theirs = theirs if strategy != "sticky" else None
     note = "<- where hermes looks at a few rows and at no file" if theirs and theirs <= ours else ""
@@ -296,8 +296,8 @@ def test_opening(home: Path, table: Table, history: int) -> None:
     fill_history(home, 1)
     for clock, what in ((WALL, ""), (BUSY, ", processor time")):
         code = OPEN.format(clock=clock)
-        ours = child(MEASURE.format(load=OURS, code=code), home)["s"]
-        theirs = child(MEASURE.format(load=THEIRS, code=code), home, HERMES)["s"] if HERMES else None
+        mine, other = MEASURE.format(load=OURS, code=code), MEASURE.format(load=THEIRS, code=code)
+        ours, theirs = in_turn((mine, home), (other, home))
         table.beside(f"open 1,000 rows, {history >> 20} MiB of history{what}", ours, "20 ms", theirs)
 
 
@@ -350,9 +350,7 @@ def test_import(home: Path, table: Table) -> None:
     home.mkdir()
     for clock, how in ((WALL, ""), (BUSY, ", processor time")):
         code = IMPORT.format(module="keydeck.engine", clock=clock)
-        ours = median(lambda code=code: float(child(code, home)["s"]))  # type: ignore[misc]
         memory = child(code, home)["mb"]
-        theirs, other = None, IMPORT.format(module="agent.credential_pool", clock=clock)
-        if HERMES:
-            theirs = median(lambda other=other: float(child(other, home, HERMES or "")["s"]))  # type: ignore[misc]
+        other = IMPORT.format(module="agent.credential_pool", clock=clock)
+        ours, theirs = in_turn((code, home), (other, home), runs=7)
         table.beside(f"import keydeck.engine, +{memory:.0f} MB{how}", ours, "60 ms, 15 MB", theirs)
