@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fakes import NOW, a_jwt, a_key, a_login, benched
+from keydeck.engine.claims import Lease
 from keydeck.engine.config import KNOWN_STRATEGIES
-from keydeck.engine.cooldown import Evidence
+from keydeck.engine.cooldown import CLEAR, Evidence, Standing
 from keydeck.engine.credential import Credential, Row, parse_rows
 from keydeck.engine.ready import Ready
+from keydeck.engine.secret import Secret
 from keydeck.engine.state import (
+    READY,
     Health,
     HealthKind,
     PoolState,
     RowState,
+    changes_at,
+    is_plainly_ready,
     pool_state,
     row_state,
 )
@@ -35,6 +41,40 @@ def kind_of(raw: Any, now: float = NOW, provider: str = "openrouter") -> HealthK
 def pool_of(raws: Sequence[Any], now: float = NOW) -> PoolState:
     rows: tuple[Row, ...] = parse_rows("openrouter", "openrouter", raws)
     return pool_state("openrouter", rows, now)
+
+
+ANY_ROW = st.builds(
+    Credential,
+    id=st.just("aaa001"),
+    provider=st.sampled_from(["openrouter", "nous", "anthropic"]),
+    auth_type=st.sampled_from(["api_key", "oauth", "other"]),
+    access_token=st.sampled_from([None, Secret(""), Secret("sk-test-secret"), Secret(a_jwt(exp=NOW + 60))]),
+    refresh_token=st.sampled_from([None, Secret("refresh")]),
+    last_status=st.sampled_from([None, "ok", "exhausted", "dead"]),
+    last_status_at=st.sampled_from([None, NOW - 10]),
+    last_error_reset_at=st.sampled_from([None, NOW + 10]),
+    expires_at_ms=st.sampled_from([None, (NOW + 30) * 1000]),
+    paused=st.sampled_from([None, NOW - 5, NOW + 5, math.inf]),
+    standing=st.sampled_from([None, CLEAR, Standing(NOW + 20), Standing(is_terminal=True)]),
+    limits=st.sampled_from([{}, {"a-model": Standing(NOW + 20)}]),
+    leases=st.sampled_from([{}, {"somebody": Lease(NOW, 60.0)}]),
+)
+
+
+@given(ANY_ROW, st.floats(NOW - 1e6, NOW + 1e6))
+@example(Credential(id="aaa001", provider="openrouter", access_token=Secret("sk-test-secret")), NOW)
+def test_what_is_ready_at_a_glance_is_ready_for_good(row: Credential, now: float) -> None:
+    """A longer look comes to the same, finds no time at which that changes, and nobody at work with it."""
+    state = row_state(row, now)
+    if is_plainly_ready(row):
+        assert state.health == READY
+        assert changes_at(state) is None
+        assert not state.in_flight(now)
+        assert not state.limits(now)
+    elif row.auth_type == "api_key" and row == Credential(
+        row.id, "openrouter", access_token=row.access_token
+    ):
+        assert state.health != READY
 
 
 # --- benches -----------------------------------------------------------------------------------------------

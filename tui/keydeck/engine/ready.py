@@ -21,6 +21,7 @@ from keydeck.engine.state import (
     awaits_renewal,
     changes_at,
     free_at,
+    is_plainly_ready,
     row_state,
     standing_of,
 )
@@ -70,8 +71,11 @@ class Ready:
 
     def begin(self, now: float, ticks: float) -> None:
         """Judge every row: `now` is the wall time, `ticks` the monotonic one."""
-        states = (self._state(place, now, ticks) for place in range(len(self.rows)))
-        self.usable = [place for place, state in enumerate(states) if state.health.is_usable]
+        self.usable = [
+            place
+            for place, row in enumerate(self.rows)
+            if is_plainly_ready(row) or self._state(place, now, ticks).health.is_usable
+        ]
         self._by_use = [(self.used(place), place) for place in self.usable]
         heapq.heapify(self._by_use)
 

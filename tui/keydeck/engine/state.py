@@ -154,6 +154,20 @@ def row_state(row: Row, now: float) -> RowState:
     return RowState(row, Health(HealthKind.BAD_ROW, why=row.reason))
 
 
+def is_plainly_ready(row: Credential) -> bool:
+    """Tell at a glance that a row is ready, stays so, and is in nobody's hands: so are nearly all of a large pool."""
+    return bool(
+        row.access_token
+        and row.auth_type == "api_key"
+        and row.standing is None
+        and row.last_status is None
+        and row.paused is None
+        and not row.limits
+        and not row.leases
+        and row.provider != "nous"
+    )
+
+
 def free_at(state: RowState) -> float | None:
     """Return when the clock alone lets a row that is out work again; None for never, or where it is not out.
 
