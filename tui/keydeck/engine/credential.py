@@ -164,19 +164,12 @@ class Credential(NamedTuple):
     access_token: Secret | None = None
     refresh_token: Secret | None = None
     agent_key: Secret | None = None
-    last_status: str | None = None
-    last_status_at: float | None = None
-    last_error_code: int | None = None
-    last_error_reason: str | None = None
-    last_error_message: str | None = None
-    last_error_reset_at: float | None = None
     base_url: str | None = None
     inference_base_url: str | None = None
     expires_at: str | None = None
     expires_at_ms: float | None = None
     agent_key_expires_at: str | None = None
     last_refresh: str | None = None
-    request_count: int = 0
     extra: Mapping[str, Any] = NOTHING
     """Fields that are not ours, as found; values under secret-looking names are `Secret`."""
     stored_under: str = ""
@@ -185,12 +178,20 @@ class Credential(NamedTuple):
     """False for a row that discovery offers and nobody has used yet."""
     inherited: bool = False
     """The root profile's row, seen from a named profile: read-only here."""
+    unset: str | None = None
+    """Why a row that only refers to its secret has none, for the operator."""
+    # From here on what moves, see `moved`.
+    last_status: str | None = None
+    last_status_at: float | None = None
+    last_error_code: int | None = None
+    last_error_reason: str | None = None
+    last_error_message: str | None = None
+    last_error_reset_at: float | None = None
+    request_count: int = 0
     paused: float | None = None
     """Until when the operator took it out, by the journal; infinity for good, and past when it is over."""
     paused_at: float | None = None
     """When that was."""
-    unset: str | None = None
-    """Why a row that only refers to its secret has none, for the operator."""
     standing: Standing | None = None
     """How it stands by all that is known; None: only its own status fields tell."""
     limits: Mapping[str, Standing] = NOTHING
@@ -264,6 +265,17 @@ class Credential(NamedTuple):
             **_plain(self.extra),
         }
         return row if is_owned(self.provider, self.source) else borrowed_form(row)
+
+
+_MOVES_FROM: Final = Credential._fields.index("last_status")
+
+
+def moved(row: Credential, *values: Any) -> Credential:
+    """Return a row with other values for all that moves, in the order of the fields: ``last_status`` to ``leases``.
+
+    Every failure that is reported makes one: by name it would take five times as long.
+    """
+    return Credential._make((*row[:_MOVES_FROM], *values))
 
 
 class BadRow(NamedTuple):
@@ -387,12 +399,14 @@ def _parse(
             auth_type,
             get("priority", 0),
             source,
-            *told,
-            _whole(get("request_count")) or 0,
+            *told[:_LASTING],
             extra or NOTHING,
             pool_key,
             True,
             inherited,
+            None,
+            *told[_LASTING:],
+            _whole(get("request_count")) or 0,
             *_NOT_IN_THE_FILE,
         ),
     )
@@ -423,15 +437,16 @@ def _whole(value: Any) -> int | None:
 
 _FORMS: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (
     *((name, _secret) for name in SECRET_FIELDS),
+    *((name, _text) for name in ("base_url", "inference_base_url", "expires_at")),
+    ("expires_at_ms", _number),
+    *((name, _text) for name in ("agent_key_expires_at", "last_refresh")),
     ("last_status", _text),
     ("last_status_at", parse_time),
     ("last_error_code", _whole),
     ("last_error_reason", _text),
     ("last_error_message", _text),
     ("last_error_reset_at", parse_time),
-    *((name, _text) for name in ("base_url", "inference_base_url", "expires_at")),
-    ("expires_at_ms", _number),
-    *((name, _text) for name in ("agent_key_expires_at", "last_refresh")),
 )
 """How each field of its own name is read, in the order in which `Credential` has them; None says nothing."""
+_LASTING: Final = len(_FORMS) - len(STATUS_FIELDS)
 _NOT_IN_THE_FILE: Final = Credential(id="", provider="")[Credential._fields.index("paused") :]

@@ -16,7 +16,7 @@ from keydeck.engine.cooldown import (
     status_of,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import STATUS_FIELDS, Credential, Row
+from keydeck.engine.credential import NOTHING, STATUS_FIELDS, Credential, Row, moved
 from keydeck.engine.discovery import in_order
 from keydeck.engine.events import START, Status
 from keydeck.engine.ledger import Facts
@@ -55,27 +55,25 @@ def as_known(
     """
     if facts is None:
         return _as_filed(row, policy)
-    told: dict[str, Any] = {"request_count": max(facts.used, 0), "leases": facts.leases}
-    benches = facts.benches
-    if benches.strikes:
-        benches = _of_present_secret(row, benches)
-        held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
-        told["standing"], told["limits"] = held, _limits(row, benches, policy, is_sole=is_sole)
-        told["probe"] = _unanswered(facts)
-        told.update(zip(STATUS_FIELDS, status_of(held), strict=True))
-    elif row.standing is not None or row.last_status in _OUT:
-        told["standing"], told["limits"], told["probe"] = None, {}, None
-        told.update(zip(STATUS_FIELDS, _CLEAN, strict=True))
-    if facts.label is not None:
+    told: dict[str, Any] = {}
+    if facts.label not in (None, row.label):
         told["label"] = facts.label
-    if facts.priority is not None and row.provider != "anthropic":
+    if facts.priority not in (None, row.priority) and row.provider != "anthropic":
         told["priority"] = facts.priority
-    if facts.paused is not None or row.paused is not None:
-        told.update(paused=facts.paused, paused_at=facts.paused_at if facts.paused else None)
-    if benches.strikes:
-        return row._replace(**told)
-    changed = {name: value for name, value in told.items() if getattr(row, name) != value}
-    return row._replace(**changed) if changed else row  # nearly all are as the file has them
+    row, used = row._replace(**told) if told else row, max(facts.used, 0)
+    paused_at = facts.paused_at if facts.paused else None
+    if facts.benches.strikes:
+        benches = _of_present_secret(row, facts.benches)
+        held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
+        limits = _limits(row, benches, policy, is_sole=is_sole)
+        status, probe = status_of(held), _unanswered(facts)
+        return moved(row, *status, used, facts.paused, paused_at, held, limits, probe, facts.leases)
+    if row.standing is None and row.last_status not in _OUT:
+        before = (row.request_count, row.paused, row.paused_at, row.leases)
+        if before == (used, facts.paused, paused_at, facts.leases):
+            return row  # nearly all are as the file has them
+        return row._replace(request_count=used, paused=facts.paused, paused_at=paused_at, leases=facts.leases)
+    return moved(row, *_CLEAN, used, facts.paused, paused_at, None, NOTHING, None, facts.leases)
 
 
 def _unanswered(facts: Facts) -> Probe | None:
