@@ -482,7 +482,7 @@ _FIELDS: Final = {
     for kind in KINDS.values()
 }
 _ENVELOPE: Final = ("e", "t", "w", "s")
-_dump = json.JSONEncoder(separators=(",", ":")).encode
+_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # what is told was read or is flat
 
 
 def name_of(event: Event) -> str:
