@@ -482,7 +482,8 @@ _FIELDS: Final = {
     for kind in KINDS.values()
 }
 _ENVELOPE: Final = ("e", "t", "w", "s")
-_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # what is told was read or is flat
+# What is told is flat, or was read.
+_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def name_of(event: Event) -> str:
