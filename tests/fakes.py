@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import keydeck
@@ -43,6 +44,14 @@ class FakeClock:
 
     def forward(self, seconds: float) -> None:
         self.now += seconds
+
+
+def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+    """Let others go on until something is so."""
+    deadline = monotonic() + within_s
+    while not condition():
+        assert monotonic() < deadline, "it never came to be"
+        os.sched_yield()
 
 
 class SteppingClock(FakeClock):

@@ -195,7 +195,6 @@ while True:
     pool.select()
     pool.mark_exhausted_and_rotate(status_code=429, error_context={"reset_at": time.time() + 5})
     pool._store.checkpoint()
-    time.sleep(0.05)
 """
 
 

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import keydeck
-from fakes import FakeClock
+from fakes import FakeClock, until
 from keydeck.demo import home as demo_module
 from keydeck.demo.agent import ROLES
 from keydeck.demo.home import AGENTS, Demo, demo_home
@@ -41,14 +40,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", SOURCE)
     return tmp_path
-
-
-def until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait for something to be so."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
 
 
 def agents_of(folder: Path | str) -> list[int]:

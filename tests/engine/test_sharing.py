@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -25,6 +24,7 @@ from fakes import (
     keys,
     load,
     lock_held,
+    until,
     write_store,
 )
 from keydeck import CredentialPool, load_pool
@@ -52,12 +52,6 @@ def open_pool(home: Path) -> CredentialPool:
 def counts(home: Path) -> list[int]:
     """Return what the rows in auth.json say."""
     return [row["request_count"] for row in load(home)["credential_pool"][POOL]]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    began = monotonic()
-    while not condition():
-        assert monotonic() - began < 20
 
 
 # --- in one process ----------------------------------------------------------------------------------------

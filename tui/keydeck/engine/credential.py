@@ -273,7 +273,7 @@ _MOVES_FROM: Final = Credential._fields.index("last_status")
 def moved(row: Credential, *values: Any) -> Credential:
     """Return a row with other values for all that moves, in the order of the fields: ``last_status`` to ``leases``.
 
-    Every failure that is reported makes one: by name it would take five times as long.
+    Every failure that is reported makes one, and by name it takes several times as long.
     """
     return Credential._make((*row[:_MOVES_FROM], *values))
 
