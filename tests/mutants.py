@@ -17,8 +17,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 ENGINE: Final = Path("tui/keydeck/engine")
-SEALING: Final = "        self.write(Record(header.at, header.writer, 0, Sealed(next=following)))"
-RETURNING: Final = "                return\n            self.catch_up()"
+SEALING: Final = "        self._append(Record(header.at, header.writer, 0, Sealed(next=following)))"
+RETURNING: Final = "                return\n            # Behind a seal"
 PROTOCOL: Final = "tests/engine/test_protocol.py"
 
 
@@ -44,6 +44,12 @@ MUTANTS: Final = (
         "an append is not looked for in the journal",
         "test_rule_1_what_is_appended_behind_a_seal_is_told_again",
         ("books", "return record.seq <= last", "return True"),
+    ),
+    mutant(
+        "1",
+        "an append goes on behind what others told before it",
+        "test_rule_1_what_others_told_before_the_own_record_is_folded_with_it",
+        ("journal", "status.st_size != start + length or not status.st_nlink", "not status.st_nlink"),
     ),
     mutant(
         "2",
@@ -297,6 +303,12 @@ MUTANTS: Final = (
         "a journal that was deleted is not begun again",
         "test_rule_13_a_journal_that_is_deleted_begins_again_from_memory",
         ("writer", "if self._books.journal.is_lost() and not work.is_newers:", "if False:"),
+    ),
+    mutant(
+        "13",
+        "what is told into a journal without a name is left there",
+        "test_rule_13_what_is_told_into_a_journal_that_was_taken_away_is_told_in_the_new_one",
+        ("journal", " or not status.st_nlink", ""),
     ),
     mutant(
         "13",

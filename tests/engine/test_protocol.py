@@ -134,6 +134,14 @@ def test_rule_1_what_is_appended_behind_a_seal_is_told_again(two: Path) -> None:
     assert [used(store) for store in (first, second, a_store(two))] == [7, 7, 7]
 
 
+def test_rule_1_what_others_told_before_the_own_record_is_folded_with_it(two: Path) -> None:
+    """Who tells a failure knows from then on what stood before it, too."""
+    first, second = a_store(two), a_store(two)
+    fail(first, "aaa001")
+    fail(second, "bbb002")
+    assert [is_benched(second, row_id) for row_id in ("aaa001", "bbb002")] == [True, True]
+
+
 def test_rule_2_a_reader_follows_seals_and_not_numbers(two: Path) -> None:
     """A segment that nobody's seal leads to, left by a writer that was killed while rotating, is not read."""
     first = a_store(two)
@@ -944,6 +952,17 @@ def test_rule_13_a_journal_that_is_deleted_begins_again_from_memory(two: Path) -
         assert (used(store), is_benched(store, "bbb002")) == (4, True)
     use(second)
     assert used(first) == 5
+
+
+def test_rule_13_what_is_told_into_a_journal_that_was_taken_away_is_told_in_the_new_one(two: Path) -> None:
+    """At once, although who tells it has not looked since."""
+    first, second = a_store(two), a_store(two)
+    use(first)
+    use(second)
+    shutil.rmtree(two / "keydeck")
+    assert first.checkpoint()
+    use(second)
+    assert used(a_store(two)) == 3
 
 
 def test_rule_13_a_journal_that_is_replaced_by_its_copy_begins_again(two: Path) -> None:

@@ -32,17 +32,16 @@ _UNTOLD: Final = 1 << 62
 class News:
     """What was folded in since somebody asked."""
 
-    __slots__ = ("announced", "everything", "rows", "settled", "written")
+    written = False
+    """Whether auth.json was written with all that was known."""
+    everything = False
+    """Whether the ledger was read anew, so that any row may have changed."""
 
     def __init__(self) -> None:
         self.rows: set[str] = set()
         self.announced: list[Announced] = []
         self.settled: set[str] = set()
         """Rows of which it was told what strangers had made of them."""
-        self.written = False
-        """Whether auth.json was written with all that was known."""
-        self.everything = False
-        """Whether the ledger was read anew, so that any row may have changed."""
 
 
 class Books:
@@ -171,9 +170,9 @@ class Books:
         news.rows.update(rows)
         if type(event) in _SETTLING:
             news.settled.update(rows)
-        elif isinstance(event, Announced):
+        elif type(event) is Announced:
             news.announced.append(event)
-        elif isinstance(event, Written):
+        elif type(event) is Written:
             news.written = True
 
     def news(self) -> News:
@@ -265,14 +264,28 @@ class Books:
             try:
                 if not self.journal.is_open and not self._join():
                     self._begin_first()
-                self.journal.write(record)
+                self._write(record)
             except OSError as error:
                 self.trouble = error
                 return
-            self.catch_up()
             # Behind a seal it is void: `catch_up` has gone on to the next segment, where it is told again.
             tries += bool(self._queue) and self._queue[0] is record
         self.trouble = self.trouble if self._queue else None
+
+    def _write(self, record: Record) -> None:
+        """Append a record, and fold what is in the journal up to it.
+
+        Raises:
+            OSError: it may have been written in part or not at all.
+        """
+        place = self.journal.write(record)
+        if place is None:
+            self.catch_up()
+            return
+        self._take(record, place)
+        self.ledger.position = self.journal.position
+        self._drop_landed()
+        self._view = None
 
     def send_records(self, records: Iterable[Record]) -> None:
         """Write records of another writer of this process, in their order."""
@@ -312,8 +325,7 @@ class Books:
                 self._begin_first()
                 self.catch_up()
             if self.ledger.store is None:  # its maker has not written the header yet: the first one counts
-                self.journal.write(header(os.urandom(8).hex(), self.writer, self._clock(), READER))
-                self.catch_up()
+                self._write(header(os.urandom(8).hex(), self.writer, self._clock(), READER))
         except OSError as error:
             self.trouble = error
         self.ledger.store = self.ledger.store or os.urandom(8).hex()

@@ -22,6 +22,7 @@ NEVER: Final[Position] = (-1, -1)
 ROW: Final = "row"
 ACCOUNT: Final = "account"
 _MODEL: Final = "model:"
+_OF_ALL_MODELS: Final = frozenset({ROW, ACCOUNT})
 
 QUIET_S: Final = 1800.0
 """Two failures further apart than this, and than twice the first one's wait, are not in a row. Half an hour, so
@@ -120,7 +121,9 @@ def failed(
 ) -> Benches:
     """Take a failure that stands at `place`, of a request granted at `granted` (None: just now)."""
     granted = place if granted is None else granted
-    if granted <= benches.reset or place < benches.proven.get(_proof(failure.scope), NEVER):
+    if granted <= benches.reset:
+        return benches
+    if benches.proven and place < benches.proven.get(_proof(failure.scope), NEVER):
         return benches
     if not benches.strikes:
         strike = Strike(failure, granted, place, 1, words)
@@ -160,8 +163,13 @@ def reset(benches: Benches, place: Position) -> Benches:
 
 def new_secret(benches: Benches, key: str | None) -> Benches:
     """Return what is left for a row that now holds the secret with this fingerprint (FS-06)."""
+    for strike in benches.strikes:
+        if strike.failure.key not in (None, key):
+            break
+    else:
+        return benches  # as nearly always
     left = tuple(strike for strike in benches.strikes if strike.failure.key in (None, key))
-    return benches if len(left) == len(benches.strikes) else benches._replace(strikes=left)
+    return benches._replace(strikes=left)
 
 
 def aged(benches: Benches, now: float) -> Benches:
@@ -287,11 +295,12 @@ def status_of(held: Standing) -> Status:
     strike = held.strike
     if strike is None:
         return _CLEAN
-    failure, words = strike.failure, strike.words or (None, None)
+    failure = strike.failure
+    reason, message = strike.words or (None, None)
     at = None if failure.is_filed and failure.at in (failure.told, 0.0) else failure.at
     is_theirs = failure.is_filed and failure.told is None and not (held.rule and held.rule.line)
     until = failure.told if held.is_terminal or is_theirs else held.until
-    return Status("dead" if held.is_terminal else "exhausted", at, failure.code, *words, until)
+    return Status("dead" if held.is_terminal else "exhausted", at, failure.code, reason, message, until)
 
 
 def standing(
@@ -317,13 +326,11 @@ def standing(
     """
     if not benches.strikes:
         return CLEAR
-    worst: tuple[bool, float, Position] = (False, 0.0, NEVER)
-    decides: _Judged | None = None
-    for judged in _judged(benches, policy, provider, row_id, model):
-        end = _end(judged, is_sole=is_sole, chance=chance)
-        if end is not None and (end[0], end[1], judged.strike.place) > worst:
-            worst, decides = (*end, judged.strike.place), judged
-    return _standing(decides, *worst[:2]) if decides else CLEAR
+    judged = _judged(benches, policy, provider, row_id, model)
+    if len(judged) == 1:
+        return _alone(judged[0], is_sole=is_sole, chance=chance) or CLEAR
+    against = [held for each in judged if (held := _alone(each, is_sole=is_sole, chance=chance))]
+    return max(against, key=_weight, default=CLEAR)
 
 
 def streak(
@@ -355,8 +362,11 @@ def streak(
 
 def models_out(benches: Benches) -> tuple[str, ...]:
     """Return the models with a failure of their own that nothing has ended, each once, in order."""
-    scopes = {strike.failure.scope for strike in benches.strikes if strike.failure.scope.startswith(_MODEL)}
-    return tuple(sorted(scope.removeprefix(_MODEL) for scope in scopes)) if scopes else ()
+    models = set()
+    for strike in benches.strikes:
+        if (scope := strike.failure.scope) not in _OF_ALL_MODELS and (model := model_of(scope)):
+            models.add(model)
+    return tuple(sorted(models)) if models else ()
 
 
 def is_limit_of(held: Standing, model: str) -> bool:
@@ -372,10 +382,9 @@ class _Judged(NamedTuple):
     streak: int
 
 
-def _judged(
-    benches: Benches, policy: Policy, provider: str, row_id: str, model: str | None
-) -> Iterator[_Judged]:
-    scopes = (ROW, ACCOUNT) if model is None else (ROW, ACCOUNT, model_scope(model))
+def _judged(benches: Benches, policy: Policy, provider: str, row_id: str, model: str | None) -> list[_Judged]:
+    scopes = _OF_ALL_MODELS if model is None else {ROW, ACCOUNT, model_scope(model)}
+    judged: list[_Judged] = []
     lanes: dict[tuple[str, str], list[tuple[Strike, Rule]]] = {}
     for strike in benches.strikes:
         failure = strike.failure
@@ -383,11 +392,14 @@ def _judged(
             continue
         rule = policy.rule(failure.kind, failure.code, provider, row_id)
         if failure.is_filed:  # who wrote it never tells of a success: nobody knows of a row of them
-            yield _Judged(strike, rule, 1)
+            judged.append(_Judged(strike, rule, 1))
+        elif len(benches.strikes) == 1:
+            judged.append(_Judged(strike, rule, strike.number))
         else:
             lanes.setdefault((failure.scope, failure.kind), []).append((strike, rule))
     for lane in lanes.values():
-        yield from _counted(lane)
+        judged += _counted(lane)
+    return judged
 
 
 def _counted(lane: Iterable[tuple[Strike, Rule]]) -> Iterator[_Judged]:
@@ -415,37 +427,37 @@ def _is_quiet(last: _Judged, now: float) -> bool:
     return now - at >= max(QUIET_S, 2 * wait)
 
 
-def _end(judged: _Judged, *, is_sole: bool, chance: float) -> tuple[bool, float] | None:
-    """Return whether only the operator helps, and else when a failure's bench ends; None where it benches nobody."""
+def _alone(judged: _Judged, *, is_sole: bool, chance: float) -> Standing | None:
+    """Return how a row would stand if this failure were all that is against it; None where it benches nobody."""
     strike, rule, count = judged
     failure = strike.failure
     if failure.is_filed and not rule.line:
-        return _filed_end(failure)
+        end = _filed_end(failure)
+        return Standing(end, end is None, Evidence.FILE, strike, count, rule)
     if not rule.wait_s:
         return None
-    if 0 < rule.terminal_after <= count:
-        return True, 0.0
-    told = sane(failure.told, failure.at)
-    wait = rule.wait(count, is_sole=is_sole) if told is None else told - failure.at
-    return False, max(told or 0.0, failure.at + jittered(wait, chance))  # the sum alone may round down
+    at, told = failure.at, sane(failure.told, failure.at)
+    evidence = _evidence(failure, rule, is_told=told is not None)
+    until, is_terminal = None, 0 < rule.terminal_after <= count
+    if not is_terminal:
+        wait = rule.wait(count, is_sole=is_sole) if told is None else told - at
+        until = max(told or 0.0, at + jittered(wait, chance))  # the sum alone may round down
+    return Standing(until, is_terminal, evidence, strike, count, rule)
 
 
-def _filed_end(failure: Failure) -> tuple[bool, float]:
-    """Keep another program's rule for how long: both call the same rows usable (hermes-pool 5.1)."""
+def _filed_end(failure: Failure) -> float | None:
+    """Keep another program's rule for how long: both call the same rows usable (hermes-pool 5.1). None: for good."""
     if failure.kind == FailureKind.REVOKED:
-        return True, 0.0
+        return None
     if failure.told is not None and _is_followed(failure):
-        return False, failure.told
+        return failure.told
     # Nothing was named, or a date so far ahead that it concerns the bill (FS-29).
-    return False, failure.at + filed_wait(failure.code)
+    return failure.at + filed_wait(failure.code)
 
 
-def _standing(judged: _Judged, is_terminal: bool, end: float) -> Standing:
-    strike, rule, count = judged
-    failure = strike.failure
-    is_told = sane(failure.told, failure.at) is not None
-    evidence = _evidence(failure, rule, is_told=is_told)
-    return Standing(None if is_terminal else end, is_terminal, evidence, strike, count, rule)
+def _weight(held: Standing) -> tuple[bool, float, Position]:
+    """Return what makes one failure decide among several: the latest end, and of equals the last failure."""
+    return held.is_terminal, held.until or 0.0, held.strike.place if held.strike else NEVER
 
 
 def _evidence(failure: Failure, rule: Rule, *, is_told: bool) -> Evidence:

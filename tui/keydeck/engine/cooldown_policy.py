@@ -112,9 +112,9 @@ class Policy(NamedTuple):
     def rule(self, kind: str, code: int | None, provider: str = "", row_id: str = "") -> Rule:
         """Return the rule for a failure; a kind that only a newer version knows is like an unknown one."""
         rule = TABLE.get(kind) or TABLE[FailureKind.UNKNOWN]
-        levels = (self.everywhere, self.providers.get(provider), self.keys.get(row_id))
-        if not any(levels):
+        if not (self.everywhere or self.providers or self.keys):
             return rule
+        levels = (self.everywhere, self.providers.get(provider), self.keys.get(row_id))
         names = (kind, str(code)) if _is_usual(kind, code) else (str(code), kind)
         for changes in filter(None, levels):
             for name in names:

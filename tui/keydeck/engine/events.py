@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import compress
+from operator import ne
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -481,6 +483,11 @@ _FIELDS: Final = {
     )
     for kind in KINDS.values()
 }
+# kind → the names in the line, and the values that need not be written.
+_WRITTEN: Final = {
+    kind: (tuple(name for _, name, _, _ in fields), tuple(default for *_, default in fields))
+    for kind, fields in _FIELDS.items()
+}
 _ENVELOPE: Final = ("e", "t", "w", "s")
 # What is told is flat, or was read.
 _dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -494,12 +501,9 @@ def name_of(event: Event) -> str:
 def encode(record: Record) -> bytes:
     """Return a record as one line, without its line ends; it is ASCII."""
     event = record.event
-    line: dict[str, Any] = {"e": name_of(event), "t": record.at, "w": record.writer, "s": record.seq}
-    for value, (_, name, _, default) in zip(
-        event, _FIELDS.get(type(event), ()), strict=False
-    ):  # `extra` is last
-        if default is _REQUIRED or value != default:
-            line[name] = value
+    names, defaults = _WRITTEN.get(type(event), ((), ()))  # of `extra`, which is last, there is no name
+    told = compress(zip(names, event, strict=False), map(ne, event, defaults))
+    line = {"e": name_of(event), "t": record.at, "w": record.writer, "s": record.seq, **dict(told)}
     return _dump({**line, **event.extra} if event.extra else line).encode("ascii")
 
 

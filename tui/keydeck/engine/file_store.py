@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -143,7 +144,7 @@ class FileStore:
             self._noticed = now
             self._standing.bump(None)
 
-    def changed_since(self, seen: int) -> frozenset[str] | None:
+    def changed_since(self, seen: int) -> AbstractSet[str] | None:
         """Return the rows that changed since, or None where everything may have."""
         with self._guard:
             return self._standing.changed_since(seen)

@@ -34,7 +34,6 @@ class Journal:
         """Whether a segment was missing: something happened that is not known here in detail."""
         self._disk = disk
         self._fd: int | None = None
-        self._written: tuple[bytes, Record | None] = (b"", None)
         self._links = 1
         self._may_append = False
         self._refusal = 0
@@ -143,7 +142,7 @@ class Journal:
         end = data.rfind(b"\n") + 1
         place = start
         for line in data[:end].split(b"\n")[:-1]:
-            record = self._record(line) if line else None
+            record = decode(line) if line else None
             if record is not None:
                 if type(record.event) is Sealed:
                     return record.event
@@ -151,11 +150,6 @@ class Journal:
             place += len(line) + 1
         self.position = (segment, start + end)
         return None
-
-    def _record(self, line: bytes) -> Record | None:
-        """Read a line; the one that was written last need not be made sense of."""
-        mine, record = self._written
-        return record if line == mine else decode(line)
 
     def _follow(self, sealed: Sealed) -> None:
         following = self._open(sealed.next)
@@ -188,20 +182,32 @@ class Journal:
         if not self.go_to((segment, 0)):
             raise FileNotFoundError(self.path(segment))
 
-    def write(self, record: Record) -> None:
-        """Append a record to the open segment; it counts once `tail` has shown it.
+    def write(self, record: Record) -> Position | None:
+        """Append a record to the open segment, and go on behind it if nobody told anything meanwhile.
+
+        Returns:
+            Where it stands; None if it counts only once `tail` has shown it.
 
         Raises:
             OSError: it may have been written in part or not at all.
         """
+        length = self._append(record)
+        status, (segment, start) = os.fstat(self._must_be_open()), self.position
+        if status.st_size != start + length or not status.st_nlink:
+            return None
+        self._looked_at, self.position = status.st_size, (segment, status.st_size)
+        return segment, start + 1
+
+    def _append(self, record: Record) -> int:
+        """Append a record as a line of its own, and return how many bytes that took."""
         if not self._may_append:
             self.go_to(self.position)  # perhaps it may be written by now
         if self._refusal and not self._may_append:
             raise OSError(self._refusal, os.strerror(self._refusal))
-        line = encode(record)
-        self._written = (line, record)
-        if self._disk.write(self._must_be_open(), b"\n" + line + b"\n") != len(line) + 2:
+        line = b"\n" + encode(record) + b"\n"
+        if self._disk.write(self._must_be_open(), line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return len(line)
 
     def rotate(self, header: Record) -> None:
         """Seal the open segment, which must have been read to its end, and let the next one follow.
@@ -211,7 +217,7 @@ class Journal:
         """
         following = self.position[0] + 1
         self._make(following, header)
-        self.write(Record(header.at, header.writer, 0, Sealed(next=following)))
+        self._append(Record(header.at, header.writer, 0, Sealed(next=following)))
 
     def store_of(self) -> str | None:
         """Return whose journal the open segment says it is; None where its header was lost."""

@@ -55,13 +55,9 @@ def as_known(
     """
     if facts is None:
         return _as_filed(row, policy)
-    told: dict[str, Any] = {}
-    if facts.label not in (None, row.label):
-        told["label"] = facts.label
-    if facts.priority not in (None, row.priority) and row.provider != "anthropic":
-        told["priority"] = facts.priority
-    row, used = row._replace(**told) if told else row, max(facts.used, 0)
-    paused_at = facts.paused_at if facts.paused else None
+    if facts.label != row.label or facts.priority != row.priority:
+        row = _as_told(row, facts)
+    used, paused_at = max(facts.used, 0), facts.paused_at if facts.paused else None
     if facts.benches.strikes:
         benches = _of_present_secret(row, facts.benches)
         held = standing(benches, policy, row.provider, row.id, is_sole=is_sole)
@@ -74,6 +70,16 @@ def as_known(
             return row  # nearly all are as the file has them
         return row._replace(request_count=used, paused=facts.paused, paused_at=paused_at, leases=facts.leases)
     return moved(row, *_CLEAN, used, facts.paused, paused_at, None, NOTHING, None, facts.leases)
+
+
+def _as_told(row: Credential, facts: Facts) -> Credential:
+    """Return a row under the name and in the place that the journal tells."""
+    told: dict[str, Any] = {}
+    if facts.label not in (None, row.label):
+        told["label"] = facts.label
+    if facts.priority not in (None, row.priority) and row.provider != "anthropic":
+        told["priority"] = facts.priority
+    return row._replace(**told) if told else row
 
 
 def _unanswered(facts: Facts) -> Probe | None:
@@ -94,9 +100,8 @@ def _as_filed(row: Credential, policy: Policy) -> Credential:
 
 def _of_present_secret(row: Credential, benches: Benches) -> Benches:
     """Leave out what another key did (FS-06); a login's token changes all the time."""
-    if row.auth_type != "api_key" or not row.live_secret:
-        return benches
-    return new_secret(benches, row.live_secret.fingerprint)
+    secret = row.live_secret if row.auth_type == "api_key" else None
+    return benches if secret is None else new_secret(benches, secret.fingerprint)
 
 
 def _limits(row: Credential, benches: Benches, policy: Policy, *, is_sole: bool) -> dict[str, Standing]:

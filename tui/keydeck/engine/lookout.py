@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from keydeck.engine.store import Store
 
 Stamps = tuple[tuple[int, ...] | None, ...]
 
-_NOBODY: Final[frozenset[str]] = frozenset()
+_NOBODY: Final[AbstractSet[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Lookout:
 
     # --- what the journals tell ------------------------------------------------------------------------
 
-    def _told(self, last: _Look, changed: Mapping[int, frozenset[str]]) -> HomeSnapshot:
+    def _told(self, last: _Look, changed: Mapping[int, AbstractSet[str]]) -> HomeSnapshot:
         """Return the last snapshot with what became known of these rows, by store, since."""
         before, troubles = last.snapshot, self.reader.store_troubles()
         pools = before.pools
@@ -121,7 +122,7 @@ class Lookout:
         read_at = self.reader.clock() if before.trouble is None else before.read_at
         return before._replace(pools=pools, read_at=read_at, store_troubles=troubles)
 
-    def _pool(self, pool: PoolSnapshot, last: _Look, changed: Mapping[int, frozenset[str]]) -> PoolSnapshot:
+    def _pool(self, pool: PoolSnapshot, last: _Look, changed: Mapping[int, AbstractSet[str]]) -> PoolSnapshot:
         store = self.reader.store_of(pool.rows)
         rows = changed[id(store)] & last.ids[pool.provider]
         policy = last.snapshot.policy
@@ -137,7 +138,7 @@ def _version_shown(store: Store, before: int) -> int:
 def _known_again(
     pool: PoolSnapshot,
     stored: tuple[Row, ...],
-    changed: frozenset[str],
+    changed: AbstractSet[str],
     facts_of: FactsOf,
     policy: Policy,
 ) -> PoolSnapshot:

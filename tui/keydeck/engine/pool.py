@@ -196,7 +196,8 @@ class CredentialPool:
         """Return the place of the row that comes next; None if there is none now."""
         tried = self._reports.requests.tried(request_id) if request_id else ()
         for _ in range(_TRIES):
-            place = self._picking.pick(session, self._among(model, tried))
+            among = self._among(model, tried) if tried or model is not None else None
+            place = self._picking.pick(session, among)
             if place is None:
                 break
             if self._probing.may_go(place):
@@ -224,12 +225,13 @@ class CredentialPool:
         return None
 
     def _grant(self, place: int, session: str | None = None, *, requests: int = 1) -> Credential:
-        row = self._roster.ready.rows[place]
-        self._grants.add(row.id, self._store.position(), session)
+        ready, store = self._roster.ready, self._store
+        row = ready.rows[place]
+        self._grants.add(row.id, store.position(), session)
         self._adopt(row)
         if requests:
-            self._roster.ready.count(place)
-            self._store.count(row.id)
+            ready.count(place)
+            store.count(row.id)
         return row
 
     def _adopt(self, row: Credential) -> None:

@@ -163,14 +163,14 @@ class Ready:
         return spot < len(self.usable) and self.usable[spot] == place
 
     def _judge(self, place: int, now: float, ticks: float) -> None:
-        is_usable = self._state(place, now, ticks).health.is_usable
-        if is_usable == self.is_usable(place):
-            return
-        if is_usable:
-            bisect.insort(self.usable, place)
+        is_usable, usable = self._state(place, now, ticks).health.is_usable, self.usable
+        spot = bisect.bisect_left(usable, place)
+        was_usable = spot < len(usable) and usable[spot] == place
+        if is_usable and not was_usable:
+            usable.insert(spot, place)
             heapq.heappush(self._by_use, (self.used(place), place))
-        else:
-            del self.usable[bisect.bisect_left(self.usable, place)]
+        elif was_usable and not is_usable:
+            del usable[spot]
 
     def _state(self, place: int, now: float, ticks: float) -> RowState:
         """Return a row's state, and note what is particular about it, and when the clock will give it another."""

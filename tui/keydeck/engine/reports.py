@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from keydeck.engine.blame import Requests
 from keydeck.engine.cooldown import ACCOUNT
 from keydeck.engine.events import START, Failed, Position, Succeeded
+from keydeck.engine.failures import classify
 from keydeck.engine.redact import Scrubber, visible
 from keydeck.engine.roster import Roster
 from keydeck.engine.secret import Secret
@@ -60,27 +61,20 @@ class Reports:
         roster, row = self._roster, self._roster.ready.rows[place]
         reason, message = self._texts(report)
         secret = row.live_secret
-        policy = roster.snapshot.policy
-        verdict = self._verdicts.of(row, report.code, reason, message, policy=policy, model=report.model)
+        verdict = self._verdicts.of(row, report.code, reason, message, report.model)
         ids = roster.ids_of_account(place) if verdict.scope == ACCOUNT else roster.ids_with(place)
         if report.request_id and not self.requests.charges(
             report.request_id, (report.code, verdict.kind), ids
         ):
             return verdict
-        event = Failed(
-            ids=ids,
-            provider=roster.provider,
-            status=verdict.status,
-            kind=verdict.kind,
-            scope=verdict.scope,
-            code=report.code,
-            reason=reason,
-            message=message,
-            until=_reset_time()(report.context, roster.clock()),
-            key=secret.fingerprint if secret else None,
-            granted=granted,
+        key = None if secret is None else secret.fingerprint
+        until = _reset_time()(report.context, roster.clock())
+        code, kind, scope = report.code, verdict.kind, verdict.scope
+        roster.store.append(
+            Failed(
+                ids, roster.provider, verdict.status, code, reason, message, until, key, granted, kind, scope
+            )
         )
-        roster.store.append(event)
         return verdict
 
     def unmatched(self, report: Report, key: str | None) -> None:
@@ -88,7 +82,7 @@ class Reports:
         # The scrubber of the pool does not know that key.
         its_own = Scrubber([Secret(key)] if key else [])
         reason, message = (text and its_own.scrub(text) for text in self._texts(report))
-        kind = self._verdicts.kind(report.code, reason, message, is_login=False)
+        kind = classify(report.code, reason, message, is_login=False)
         self._roster.store.append(
             Failed(
                 ids=(),
@@ -125,20 +119,19 @@ class Reports:
         roster.store.append(event)
 
     def _texts(self, report: Report) -> tuple[str | None, str | None]:
-        scrubber = self._roster.snapshot.scrubber
-        reason, message = (self._clean(report.context.get(name), scrubber) for name in ("reason", "message"))
-        return reason, message
-
-    def _clean(self, text: Any, scrubber: Scrubber) -> str | None:
-        """Return what a provider said without secrets, and not too long."""
-        if not isinstance(text, str) or not (text := text.strip()):
-            return None
+        """Return reason and message without secrets, and not too long."""
+        scrubber, context = self._roster.snapshot.scrubber, report.context
         if scrubber is not self._scrubber:
             self._harmless, self._scrubber = set(), scrubber
+        return self._clean(context.get("reason")), self._clean(context.get("message"))
+
+    def _clean(self, text: Any) -> str | None:
+        if not isinstance(text, str) or not (text := text.strip()):
+            return None
         if text in self._harmless:
             return text
         # Scrubbed before it is cut: a cut inside a secret would leave its head.
-        scrubbed = scrubber.scrub(visible(text))[:_LONGEST_MESSAGE]
+        scrubbed = self._scrubber.scrub(visible(text))[:_LONGEST_MESSAGE]
         if scrubbed == text and len(self._harmless) < _TEXTS_KEPT:
             self._harmless.add(text)
         return scrubbed

@@ -87,11 +87,12 @@ class Roster:
 
     def _uses_with(self, place: int, row: Credential) -> int:
         """Return the requests with a row's secret, those included that others are likely not to have told yet."""
-        twins = (twin for twin in self._groups.get(place, ()) if twin != place)
-        rows = (row, *(self.ready.rows[twin] for twin in twins))
-        others = self.ready.others
-        untold = sum(self.store.untold_uses(each.id) for each in rows) * others if others else 0
-        return sum(each.request_count for each in rows) + untold
+        others, used = self.ready.others, row.request_count
+        if not others and place not in self._groups:
+            return used
+        twins = [self.ready.rows[twin] for twin in self._groups.get(place, ()) if twin != place]
+        untold = sum(self.store.untold_uses(each.id) for each in (row, *twins))
+        return sum((each.request_count for each in twins), used) + untold * others
 
     def _look_around(self) -> None:
         """Read again if another file than the store changed: what the environment or config.yaml says."""
@@ -154,8 +155,10 @@ class Roster:
 
     def ids_with(self, place: int) -> tuple[str, ...]:
         """Return the ids of all rows that hold the secret of a place, its own first (hermes-recovery G18)."""
-        twins = (twin for twin in self._groups.get(place, ()) if twin != place)
-        return (self.ready.rows[place].id, *(self.ready.rows[twin].id for twin in twins))
+        row_id = self.ready.rows[place].id
+        if place not in self._groups:
+            return (row_id,)
+        return (row_id, *(self.ready.rows[twin].id for twin in self._groups[place] if twin != place))
 
     def ids_of_account(self, place: int) -> tuple[str, ...]:
         """Return the ids of all rows whose tokens name a place's account and subject, its own first (FS-27)."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +54,8 @@ class Standing:
         """Another number whenever something changed."""
         self._disk, self._folder, self._clock = disk, folder, clock
         self._arrears = arrears
-        self._changes: deque[tuple[int, frozenset[str] | None]] = deque(maxlen=_CHANGES_KEPT)
+        # Which rows each of the last changes of `version` concerned; None: any may have changed.
+        self._changes: deque[AbstractSet[str] | None] = deque(maxlen=_CHANGES_KEPT)
         self._as_good: set[Signature] = set()
         # What strangers did in the file that was parsed last and nobody has told in the journal yet.
         self._met: Mapping[str, Seen] = {}
@@ -115,7 +118,7 @@ class Standing:
         if news.everything:
             self.bump(None)
         elif news.rows:
-            self.bump(frozenset(news.rows))
+            self.bump(news.rows)
 
     def flush(self) -> bool:
         """Tell everything that waits; False if something still does."""
@@ -198,7 +201,7 @@ class Standing:
             if event.what == "restored" and row_id in ledger.tombs:
                 facts = ledger.tombs[row_id].facts
             facts = overruled(facts or FRESH, event, self._clock(), self._met_at)
-        return (facts or FRESH)._replace(used=(facts or FRESH).used + waiting) if waiting else facts
+        return (facts or FRESH).used_more(waiting) if waiting else facts
 
     def troubles(self) -> tuple[Trouble, ...]:
         """Return what is wrong with the journal, the clock, and the rows that were read."""
@@ -223,18 +226,17 @@ class Standing:
             self.absorb()
         return unread(self.books.trouble, self._folder) if self.books.trouble else None
 
-    def changed_since(self, seen: int) -> frozenset[str] | None:
+    def changed_since(self, seen: int) -> AbstractSet[str] | None:
         """Return the rows that changed since `version` was `seen`, or None where everything may have."""
-        missed: set[str] = set()
-        for version, rows in reversed(self._changes):
-            if version <= seen:
-                return frozenset(missed)
-            if rows is None:
-                return None
-            missed |= rows
-        return None if self.version > seen else frozenset()
+        missed = self.version - seen
+        if missed == 1:
+            return self._changes[-1]
+        if missed > len(self._changes):
+            return None
+        changes = list(islice(reversed(self._changes), missed))
+        return None if None in changes else frozenset().union(*filter(None, changes))
 
-    def bump(self, rows: frozenset[str] | None) -> None:
+    def bump(self, rows: AbstractSet[str] | None) -> None:
         """Note that these rows changed, or that everything may have."""
         self.version += 1
-        self._changes.append((self.version, rows))
+        self._changes.append(rows)

@@ -248,10 +248,10 @@ def _health(row: Credential, now: float, token_ends: float | None) -> Health:
     if held.is_terminal:
         since, why = _since(row, held), "the provider rejected it"
         return Health(HealthKind.NEEDS_LOGIN, since=since, why=why, standing=held)
-    if not row.live_secret:
+    if row.live_secret is None:
         return Health(HealthKind.NO_SECRET, why=_why_no_secret(row))
     if held.until is not None and now < held.until:
-        return Health(HealthKind.COOLING, since=_since(row, held), until=held.until, standing=held)
+        return Health(HealthKind.COOLING, _since(row, held), held.until, standing=held)
     if token_ends is not None and token_ends - _margin_s(row.provider) <= now:
         return _ended(row, token_ends)
     return READY if held.until is None else _probing(row, held, held.until, now)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -123,7 +124,7 @@ class Store(Protocol):
     def poll(self) -> int:
         """Learn what others told, and return a number that is another one whenever something changed."""
 
-    def changed_since(self, seen: int) -> frozenset[str] | None:
+    def changed_since(self, seen: int) -> AbstractSet[str] | None:
         """Return the ids of the rows of which something new is known since `poll` returned `seen`.
 
         None: the rows themselves may be others; take a `snapshot`.

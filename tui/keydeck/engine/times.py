@@ -25,9 +25,9 @@ def parse_time(value: Any) -> float | None:
     Args:
         value: seconds, milliseconds (above 1e12), either as text, or ISO 8601; naive ISO is local time.
     """
-    if isinstance(value, bool) or value is None:
+    if value is None or isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, float | int):
         return from_number(value)
     if isinstance(value, str):
         return _from_text(value.strip())
@@ -40,7 +40,7 @@ def from_number(value: float) -> float | None:
         seconds = float(value)
     except OverflowError:
         return None
-    if not math.isfinite(seconds) or seconds <= 0:
+    if not 0 < seconds < math.inf:
         return None
     if seconds > _MILLISECONDS_FROM:
         seconds /= 1000
@@ -74,4 +74,6 @@ def jittered(wait_s: float, chance: float) -> float:
         wait_s: seconds.
         chance: a random number in [0, 1); it is drawn by the caller.
     """
+    if not chance:
+        return wait_s
     return wait_s + min(wait_s * _SPREAD, _LONGEST_SPREAD_S) * min(max(chance, 0.0), 1.0)

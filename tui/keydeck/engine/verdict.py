@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from keydeck.engine.cooldown import ACCOUNT, ROW, model_scope
-from keydeck.engine.cooldown_policy import Policy, Rotates
+from keydeck.engine.cooldown_policy import TABLE, Rotates
 from keydeck.engine.credential import Credential
 from keydeck.engine.failures import FailureKind, classify
 from keydeck.engine.tokens import account_of
@@ -37,7 +37,7 @@ class Verdicts:
     """Judges the failures of one pool."""
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[int | None, str | None, str | None, bool], FailureKind] = {}
+        self._known: dict[tuple[int | None, str | None, str | None, bool, str | None], Verdict] = {}
 
     def of(
         self,
@@ -45,8 +45,6 @@ class Verdicts:
         code: int | None,
         reason: str | None,
         message: str | None,
-        *,
-        policy: Policy,
         model: str | None = None,
     ) -> Verdict:
         """Return what a failure of a request with this row means.
@@ -56,34 +54,26 @@ class Verdicts:
             code: the HTTP status, if there was an answer.
             reason: the body's code or type.
             message: what the body or the exception says.
-            policy: the rules of the moment.
             model: which model was asked for; None where the caller does not say.
         """
-        kind = self.kind(code, reason, message, is_login=row.auth_type == "oauth")
-        rule = policy.rule(kind, code, row.provider, row.id)
-        return Verdict(kind, _scope(row, kind, reason, message, model), rule.rotates)
-
-    def kind(
-        self, code: int | None, reason: str | None, message: str | None, *, is_login: bool
-    ) -> FailureKind:
-        """Return what kind of failure this is."""
-        asked = (code, reason, message, is_login)
-        kind = self._kinds.get(asked)
-        if kind is None:
-            if len(self._kinds) >= _KEPT:
-                del self._kinds[next(iter(self._kinds))]
-            kind = self._kinds[asked] = classify(code, reason, message, is_login=is_login)
-        return kind
+        said = (code, reason, message, row.auth_type == "oauth", model)
+        verdict = self._known.get(said)
+        if verdict is None:
+            if len(self._known) >= _KEPT:
+                del self._known[next(iter(self._known))]
+            verdict = self._known[said] = _verdict(*said)
+        is_of_plan = verdict.kind is FailureKind.USAGE_LIMIT and verdict.scope == ROW
+        return verdict._replace(scope=ACCOUNT) if is_of_plan and account_of(row) else verdict
 
 
-def _scope(
-    row: Credential, kind: FailureKind, reason: str | None, message: str | None, model: str | None
-) -> str:
-    if kind not in _LIMITS:
-        return ROW
-    if model and _names_model(f"{reason or ''} {message or ''}".lower(), model.lower()):
-        return model_scope(model)
-    return ACCOUNT if kind is FailureKind.USAGE_LIMIT and account_of(row) else ROW
+def _verdict(
+    code: int | None, reason: str | None, message: str | None, is_login: bool, model: str | None
+) -> Verdict:
+    """Judge what was said, whatever the row."""
+    kind = classify(code, reason, message, is_login=is_login)
+    text = f"{reason or ''} {message or ''}".lower()
+    is_of_model = kind in _LIMITS and model and _names_model(text, model.lower())
+    return Verdict(kind, model_scope(model) if is_of_model and model else ROW, TABLE[kind].rotates)
 
 
 def _names_model(text: str, model: str) -> bool:
