@@ -140,3 +140,24 @@ def test_a_pick_takes_no_lock_and_decodes_no_token(home: Path) -> None:
     loaded = set(in_another_process(LOOK, home).split())
     assert "keydeck.engine.pool" in loaded
     assert not {"filelock", "jwt", "click", "textual"} & loaded
+
+
+FAILURES = """
+import sys
+from keydeck import load_pool
+pool = load_pool("openrouter", home=sys.argv[1])
+pool.select()
+for context in (
+    {"reason": "rate_limit", "message": "Rate limit exceeded: free-models-per-min", "reset_at": 1e9},
+    {"message": "Please try again in 20s.", "headers": {"x-ratelimit-reset": "30"}},
+):
+    before = set(sys.modules)
+    pool.mark_exhausted_and_rotate(status_code=429, error_context=context)
+    print("loaded:", *sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_failure_loads_nothing(home: Path) -> None:
+    """Not even the first one of a process: whoever reports it has a request to send again."""
+    write_store(home, {"openrouter": keys("aaa001", "bbb002", "ccc003")})
+    assert in_another_process(FAILURES, home).splitlines() == ["loaded:", "loaded:"]

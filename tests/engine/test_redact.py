@@ -90,3 +90,12 @@ def test_a_scrubber_does_not_show_what_it_knows() -> None:
     before = repr(scrubber)
     assert scrubber.scrub("sk-planted-111111") == "***"
     assert "planted" not in before + repr(scrubber)
+
+
+def test_secrets_with_line_ends_hide_none_of_the_others() -> None:
+    """Their letters and digits are found as those of any other."""
+    values = ["sk-first-\n0123456789", "\n", "line\nend\nline\nend\nline", "sk-last-98765432109"]
+    scrubber = Scrubber(map(Secret, values))
+    for value in (values[0], values[2], values[3]):
+        assert scrubber.scrub(f"no {value}!") == "no ***!"
+        assert scrubber.scrub(f"no {value.replace(chr(10), '')}!") == "no ***!"

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from keydeck.engine.secret import MASK, Secret
 
@@ -33,7 +33,8 @@ _PREFIX: Final = (
     rf"{_BEGIN}(?:sk|pk|rk|gsk|xai|hf|ghp|gho|ghu|ghs|github_pat|AIza|ya29|nvapi|fw|r8|AKIA)[-_.]?"
 )
 _TOKEN: Final = rf"{_BEGIN}eyJ[A-Za-z0-9_\-]{{8,2000}}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"
-_PATTERN: Final = rf"""
+_SHAPE: Final = re.compile(
+    rf"""
     (?P<keep>(?:bearer|basic)(?:\s|%20|\+)+
       | (?:[?&]|%3F|%26)(?:key|api_key|apikey|token|access_token|auth|sig|signature)(?:=|%3D)
       | (?:api[-_ ]?key|token|secret|password|authorization)
@@ -42,8 +43,10 @@ _PATTERN: Final = rf"""
     (?P<value>[^\s"'&,;<>@]{{6,}})
     | {_PREFIX}[A-Za-z0-9_\-]{{12,}}
     | {_TOKEN}
-    """
-_LOOKS_LIKE_A_KEY: Final = rf"(?P<keep>)(?:{_PREFIX}[A-Za-z0-9_\-]{{16,}}|{_TOKEN})"
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_SURELY_A_KEY: Final = re.compile(rf"(?P<keep>)(?:{_PREFIX}[A-Za-z0-9_\-]{{16,}}|{_TOKEN})", re.IGNORECASE)
 _LONG_RUN: Final = re.compile(r"[A-Za-z0-9]{16}")
 """Stands in all of them, and in few names."""
 # So often random text changes between digits, capitals and other letters, and no name does.
@@ -58,11 +61,6 @@ _Range = tuple[int, int]
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.VERBOSE)
-
-
-@functools.cache
 def _between(text_has: tuple[bool, bool]) -> tuple[re.Pattern[str] | None, ...]:
     """Return what may stand between the characters of a secret: as an address or JSON, and as a terminal, writes it.
 
@@ -74,13 +72,8 @@ def _between(text_has: tuple[bool, bool]) -> tuple[re.Pattern[str] | None, ...]:
     return (None, *map(re.compile, (*there, *both)))
 
 
-class _Known(NamedTuple):
-    """A known secret of some length, bare and as it is."""
-
-    bare: bytes
-    value: str
-    lead: int
-    """Characters before the first that is told by `bare`."""
+_Known = tuple[bytes, str]
+"""A known secret, bare and as it is."""
 
 
 class Scrubber:
@@ -112,31 +105,41 @@ class Scrubber:
         return frozenset(value for value in values if len(value) >= _SHORTEST_KNOWN)
 
     @functools.cached_property
+    def _known(self) -> list[_Known]:
+        """The values, each beside its bare form."""
+        values = list(self._values)
+        # All at once: the first failure of a process waits for it, with a thousand keys.
+        bare = _bare_lines("\n".join([value.replace("\n", "") for value in values]))
+        return list(zip(bare, values, strict=False))  # of no values there is one line
+
+    @functools.cached_property
     def _verbatim(self) -> tuple[str, ...]:
         """Values that are looked for as they are written, with few letters and digits in them."""
-        few = {value for value in self._values if len(_bare(value)) < _SHORTEST_BARE}
+        few = {value for bare, value in self._known if len(bare) < _SHORTEST_BARE}
         return tuple(few.union(*(_spellings(value) for value in few if not value.isalnum())))
 
     @functools.cached_property
     def _heads(self) -> dict[bytes, list[_Known]]:
         """All other values by the first of their letters and digits."""
         heads: dict[bytes, list[_Known]] = {}
-        for value in self._values:
-            bare = _bare(value)
-            if len(bare) >= _SHORTEST_BARE:
-                known = _Known(bare, value, _telling_places(value, None)[0])
-                heads.setdefault(bare[:_SHORTEST_BARE], []).append(known)
+        for known in self._known:
+            if len(known[0]) >= _SHORTEST_BARE:
+                heads.setdefault(known[0][:_SHORTEST_BARE], []).append(known)
         return heads
 
     @functools.cached_property
     def _shortest(self) -> int:
         """The length from which a text can hold any of them."""
-        lengths = [len(known.bare) for same in self._heads.values() for known in same]
+        lengths = [len(bare) for same in self._heads.values() for bare, _ in same]
         return min([_HEAD, *lengths, *map(len, self._verbatim)])
+
+    def prepare(self) -> None:
+        """Gather the secrets now, not when the first text comes."""
+        self._known_in("")
 
     def scrub(self, text: str) -> str:
         """Return `text` with every secret replaced by ``***``."""
-        return _without(text, [*self._known_in(text), *_shapes_in(text, _PATTERN)])
+        return _without(text, [*self._known_in(text), *_shapes_in(text, _SHAPE)])
 
     def scrub_known(self, text: str) -> str:
         """Return `text` without known secrets and what can only be one: for names, which may look like one."""
@@ -144,9 +147,7 @@ class Scrubber:
             return text
         found = self._known_in(text)
         if _LONG_RUN.search(text):
-            found += (
-                place for place in _shapes_in(text, _LOOKS_LIKE_A_KEY) if _is_random(text[slice(*place)])
-            )
+            found += (place for place in _shapes_in(text, _SURELY_A_KEY) if _is_random(text[slice(*place)]))
         return _without(text, found)
 
     def _known_in(self, text: str) -> list[_Range]:
@@ -164,7 +165,7 @@ class Scrubber:
         places = _telling_places(text, skipped) if found else []
         for start in found:
             for known in heads[bare[start : start + _SHORTEST_BARE]]:
-                if length := _shared(known.bare, bare[start : start + len(known.bare)]):
+                if length := _shared(known[0], bare[start : start + len(known[0])]):
                     yield _spread(text, places[start], places[start + length - 1] + 1, known, length)
 
 
@@ -193,6 +194,11 @@ def _bare(text: str) -> bytes:
     return text.encode("ascii", "ignore").translate(_LOWER, _NOT_TELLING)
 
 
+def _bare_lines(text: str) -> list[bytes]:
+    """Return the bare form of each line of a text."""
+    return text.encode("ascii", "ignore").translate(_LOWER, _NOT_TELLING.replace(b"\n", b"")).split(b"\n")
+
+
 def _telling_places(text: str, skipped: re.Pattern[str] | None) -> list[int]:
     """Return where in a text the characters of its bare form stand."""
     gone = {place for found in skipped.finditer(text) for place in range(*found.span())} if skipped else ()
@@ -203,11 +209,12 @@ def _telling_places(text: str, skipped: re.Pattern[str] | None) -> list[int]:
 
 def _spread(text: str, begin: int, end: int, known: _Known, length: int) -> _Range:
     """Return all that has to go with what was found: the signs around a whole secret, the word that a head begins."""
-    if length < len(known.bare):
+    whole, value = known
+    if length < len(whole):
         return begin, _REST_OF_WORD.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
-    begin_of_all = begin - known.lead
-    end_of_all = begin_of_all + len(known.value)
-    is_whole = text[max(begin_of_all, 0) : end_of_all] == known.value
+    begin_of_all = begin - _telling_places(value, None)[0]
+    end_of_all = begin_of_all + len(value)
+    is_whole = text[max(begin_of_all, 0) : end_of_all] == value
     return (begin_of_all, end_of_all) if is_whole else (begin, end)
 
 
@@ -227,8 +234,8 @@ def _all_of(value: str, text: str) -> Iterator[_Range]:
         start = text.find(value, start + 1)
 
 
-def _shapes_in(text: str, pattern: str) -> Iterator[_Range]:
-    for found in _compiled(pattern).finditer(text):
+def _shapes_in(text: str, pattern: re.Pattern[str]) -> Iterator[_Range]:
+    for found in pattern.finditer(text):
         yield (found.start() if found["keep"] is None else found.end("keep")), found.end()
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from keydeck.engine.blame import Requests
@@ -11,19 +10,13 @@ from keydeck.engine.cooldown import ACCOUNT
 from keydeck.engine.events import START, Failed, Position, Succeeded
 from keydeck.engine.failures import classify
 from keydeck.engine.redact import Scrubber, visible
+from keydeck.engine.reset_times import reset_time
 from keydeck.engine.roster import Roster
 from keydeck.engine.secret import Secret
 from keydeck.engine.verdict import Verdict, Verdicts
 
 _LONGEST_MESSAGE: Final = 2000
 _TEXTS_KEPT: Final = 64
-
-
-@cache
-def _reset_time() -> Callable[[Mapping[str, Any], float], float | None]:
-    from keydeck.engine.reset_times import reset_time  # not needed by whom no provider refuses
-
-    return reset_time
 
 
 class Report(NamedTuple):
@@ -48,6 +41,7 @@ class Reports:
         # Providers say the same again and again: texts that were found without any of these rows' secrets.
         self._harmless: set[str] = set()
         self._scrubber = roster.snapshot.scrubber
+        self._scrubber.prepare()  # not when a provider has just refused a request
         self._verdicts = Verdicts()
 
     def failed(self, place: int, granted: Position | None, report: Report) -> Verdict:
@@ -68,7 +62,7 @@ class Reports:
         ):
             return verdict
         key = None if secret is None else secret.fingerprint
-        until = _reset_time()(report.context, roster.clock())
+        until = reset_time(report.context, roster.clock())
         code, kind, scope = report.code, verdict.kind, verdict.scope
         roster.store.append(
             Failed(

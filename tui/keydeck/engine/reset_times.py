@@ -1,7 +1,7 @@
 """Every way a file or a provider says "come back at". Pure: nothing here reads the clock or draws a number.
 
 What hermes reads comes first and means the same (hermes-pool 5.3); then what it passes over (hermes-recovery
-G14). Loaded with the first failure: its patterns are many.
+G14).
 """
 
 from __future__ import annotations

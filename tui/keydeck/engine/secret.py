@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, Final, NoReturn
 
@@ -69,8 +70,6 @@ def repr_without(record: tuple[Any, ...], *hidden: str) -> str:
 
 def fingerprint(value: str) -> str:
     """Return hermes' fingerprint of a secret value (hermes-pool 1.5)."""
-    import hashlib
-
     return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -403,8 +403,12 @@ class _Secrets:
     def __iter__(self) -> Iterator[Secret]:
         for pool in self._pools:
             for row in pool.rows:
-                if isinstance(row, Credential):
+                if not isinstance(row, Credential):
+                    continue
+                if row.refresh_token or row.agent_key or row.extra:
                     yield from row.secrets
+                elif row.access_token:  # nearly all of a large pool hold a key and nothing else
+                    yield row.access_token
         blocks: list[Mapping[str, Any]] = list(self._logins.values())
         while blocks:
             for key, value in blocks.pop().items():
