@@ -20,6 +20,7 @@ from keydeck.engine.credential import (
     parse_rows,
     row_fingerprint,
     row_id,
+    secrets_of,
 )
 from keydeck.engine.secret import Secret, fingerprint
 
@@ -408,7 +409,7 @@ def test_the_address_of_a_row() -> None:
 def test_every_secret_of_a_row_is_known_for_scrubbing() -> None:
     """Tokens and secret-looking unknown fields alike."""
     row = parsed(a_login(agent_key="AGENT-KEY", id_token="ID-TOKEN", note="harmless", x_secret=""))
-    assert {secret.reveal() for secret in row.secrets} == {
+    assert {secret.reveal() for secret in secrets_of([row])} == {
         "oauth-access-log001",
         "oauth-refresh-log001",
         "AGENT-KEY",

@@ -189,8 +189,8 @@ class Meanwhile(Disk):
 
     happens: Callable[[], object] | None = None
 
-    def stat(self, path: Path) -> os.stat_result:
-        if path.name == "auth.json" and self.happens:
+    def stat(self, path: Path | str) -> os.stat_result:
+        if Path(path).name == "auth.json" and self.happens:
             happens, self.happens = self.happens, None
             happens()
         return super().stat(path)

@@ -29,8 +29,9 @@ class AnotherOwner(Disk):
         self.names_of_theirs = names
         self.uid = uid
 
-    def stat(self, path: Path) -> os.stat_result:
-        return self._theirs(super().stat(path)) if path.name in self.names_of_theirs else super().stat(path)
+    def stat(self, path: Path | str) -> os.stat_result:
+        status = super().stat(path)
+        return self._theirs(status) if Path(path).name in self.names_of_theirs else status
 
     def _theirs(self, status: os.stat_result) -> os.stat_result:
         told = list(status)

@@ -26,6 +26,7 @@ class AuthFile:
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self.path = path
+        self._name = str(path)  # asked for at every pick, and a path spells itself anew each time
         self._disk = disk
         self._backed_up = False
         # The file as it was last parsed, kept open so that no other gets its inode.
@@ -45,7 +46,7 @@ class AuthFile:
     def stamp(self) -> Stamp | None:
         """Return what tells this content from any other; None where there is no file."""
         try:
-            return _stamp(self._disk.stat(self.path))
+            return _stamp(self._disk.stat(self._name))
         except OSError:
             return None
 

@@ -227,14 +227,6 @@ class Credential(NamedTuple):
         return self.access_token or None
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """Every secret this row carries, for scrubbing."""
-        own = (self.access_token, self.refresh_token, self.agent_key)
-        return tuple(
-            secret for secret in (*own, *self.extra.values()) if isinstance(secret, Secret) and secret
-        )
-
-    @property
     def fingerprint(self) -> str | None:
         """Fingerprint of the secret at hand, else the stored one."""
         for secret in (self.agent_key, self.access_token, self.refresh_token):
@@ -305,6 +297,20 @@ class VanishedRow(NamedTuple):
 
 
 Row = Credential | BadRow | VanishedRow
+
+
+def secrets_of(rows: Iterable[Row]) -> list[Secret]:
+    """Return every secret that these rows carry, for scrubbing."""
+    readable = [row for row in rows if isinstance(row, Credential)]
+    named = [
+        secret
+        for row in readable
+        for secret in (row.access_token, row.refresh_token, row.agent_key)
+        if secret is not None
+    ]
+    return named + [
+        value for row in readable if row.extra for value in row.extra.values() if isinstance(value, Secret)
+    ]
 
 
 def _present(**fields: Any) -> dict[str, Any]:

@@ -94,17 +94,18 @@ def overlay(scene: Scene, provider: str, rows: tuple[Row, ...], offers: list[Cre
 
 def in_order(provider: str, rows: Iterable[Row]) -> tuple[Row, ...]:
     """Return rows in the order in which they are tried."""
-    return tuple(sorted(rows, key=lambda row: _rank(provider, row)))
+    return tuple(sorted(rows, key=_anthropic_rank if provider == "anthropic" else _rank))
 
 
-def _rank(provider: str, row: Row) -> tuple[float, ...]:
-    """Order of trial: by priority, file order among equals; anthropic has an order of its own (4.6)."""
-    if not isinstance(row, Credential):
-        return (2,)
-    if provider != "anthropic":
-        return (0, row.priority)
-    if is_manual(row.source):
-        return (0, row.priority)
+def _rank(row: Row) -> tuple[float, ...]:
+    """Order of trial: by priority, file order among equals."""
+    return (0, row.priority) if isinstance(row, Credential) else (2,)
+
+
+def _anthropic_rank(row: Row) -> tuple[float, ...]:
+    """Order of trial where the source counts, too (4.6)."""
+    if not isinstance(row, Credential) or is_manual(row.source):
+        return _rank(row)
     return (1, _ANTHROPIC_RANK.get(row.source, _UNRANKED), row.priority)
 
 

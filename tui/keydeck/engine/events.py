@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from itertools import compress
+from json.encoder import encode_basestring_ascii
 from operator import ne
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -489,8 +490,23 @@ _WRITTEN: Final = {
     for kind, fields in _FIELDS.items()
 }
 _ENVELOPE: Final = ("e", "t", "w", "s")
-# What is told is flat, or was read.
-_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _line_encoder() -> Callable[[Any], str]:
+    """Return what `json.JSONEncoder.encode` does, without its making the encoder anew for every line."""
+    # Nothing is looked for that contains itself: what is told is flat, or was read.
+    usual = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+    try:  # it is not documented: where it is missing or asks for something else, the usual one will do
+        make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
+        signs = (usual.indent, usual.key_separator, usual.item_separator)
+        kinds = (usual.sort_keys, usual.skipkeys, usual.allow_nan)
+        parts = make(None, usual.default, encode_basestring_ascii, *signs, *kinds)
+    except (AttributeError, TypeError):
+        return usual.encode
+    return lambda line: "".join(parts(line, 0))
+
+
+_dump: Final = _line_encoder()
 
 
 def name_of(event: Event) -> str:

@@ -70,7 +70,7 @@ class Disk:
         """Stat an open file."""
         return os.fstat(fd)
 
-    def stat(self, path: Path) -> os.stat_result:
+    def stat(self, path: Path | str) -> os.stat_result:
         """Stat a path, following links."""
         return os.stat(path)
 

@@ -135,7 +135,8 @@ def soles(rows: Iterable[Row]) -> frozenset[str]:
 
 def could_serve(row: Credential) -> bool:
     """Tell whether time alone, or nothing, keeps a row from serving."""
-    return row.paused != FOR_GOOD and not standing_of(row).is_terminal
+    held = row.standing or standing_of(row)
+    return not held.is_terminal and row.paused != FOR_GOOD
 
 
 def used_last(rows: Iterable[Row], facts_of: FactsOf) -> str | None:

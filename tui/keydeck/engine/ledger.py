@@ -241,9 +241,8 @@ def _struck(
     benches = failed(facts.benches, failure, granted, place, words)
     if benches is facts.benches:
         return facts
-    return Facts._make(
-        (*facts[:2], benches, failure.at, *facts[4:])
-    )  # by name it takes several times as long
+    # By name it takes several times as long.
+    return Facts._make((*facts[:2], benches, failure.at, *facts[4:]))
 
 
 def _succeeded(ledger: Ledger, event: Succeeded, at: float, place: Position) -> Iterable[str]:
@@ -407,7 +406,7 @@ def _adopted(ledger: Ledger, event: Adopted, _at: float, place: Position) -> Ite
 def met(facts: Facts, seen: Seen, place: Position) -> Facts:
     """Return the facts of a row that auth.json had before anybody told of it here."""
     used = facts.used + seen.used
-    facts = Facts._make((used, *facts[1:4], seen.label, seen.priority, *facts[6:]))  # by name it takes long
+    facts = Facts._make((used, *facts[1:4], seen.label, seen.priority, *facts[6:]))
     # What a success or a reset has ended by its time is not new, even where it was told before the row was met.
     is_newer = not facts.told_at or (seen.status.at or 0.0) > facts.told_at
     return _accepted(facts, seen.status, place) if is_newer else facts

@@ -101,36 +101,45 @@ class Scrubber:
     @functools.cached_property
     def _values(self) -> frozenset[str]:
         """The values; gathered when the first text comes."""
-        values = (secret.reveal() for secret in self._secrets)
-        return frozenset(value for value in values if len(value) >= _SHORTEST_KNOWN)
+        # Of this and what follows from it a pool that opens with a thousand keys waits: no step too many.
+        return frozenset(
+            [value for secret in self._secrets if len(value := secret.reveal()) >= _SHORTEST_KNOWN]
+        )
 
     @functools.cached_property
-    def _known(self) -> list[_Known]:
-        """The values, each beside its bare form."""
-        values = list(self._values)
-        # All at once: the first failure of a process waits for it, with a thousand keys.
-        bare = _bare_lines("\n".join([value.replace("\n", "") for value in values]))
-        return list(zip(bare, values, strict=False))  # of no values there is one line
+    def _bares(self) -> list[bytes]:
+        """The bare form of each value, in their order."""
+        lines = "\n".join(self._values)
+        if lines.count("\n") >= len(self._values):
+            lines = "\n".join(value.replace("\n", "") for value in self._values)
+        return _bare_lines(lines) if self._values else []
 
     @functools.cached_property
     def _verbatim(self) -> tuple[str, ...]:
         """Values that are looked for as they are written, with few letters and digits in them."""
-        few = {value for bare, value in self._known if len(bare) < _SHORTEST_BARE}
+        if min(map(len, self._bares), default=_SHORTEST_BARE) >= _SHORTEST_BARE:
+            return ()
+        known = zip(self._bares, self._values, strict=True)
+        few = {value for bare, value in known if len(bare) < _SHORTEST_BARE}
         return tuple(few.union(*(_spellings(value) for value in few if not value.isalnum())))
 
     @functools.cached_property
-    def _heads(self) -> dict[bytes, list[_Known]]:
-        """All other values by the first of their letters and digits."""
-        heads: dict[bytes, list[_Known]] = {}
-        for known in self._known:
-            if len(known[0]) >= _SHORTEST_BARE:
-                heads.setdefault(known[0][:_SHORTEST_BARE], []).append(known)
-        return heads
+    def _heads(self) -> set[bytes]:
+        """The first letters and digits of the values; those of `_verbatim` are too short to be found by them."""
+        return {bare[:_SHORTEST_BARE] for bare in self._bares}
+
+    @functools.cached_property
+    def _by_head(self) -> dict[bytes, list[_Known]]:
+        """The values by their heads; made when one of them is found."""
+        known: dict[bytes, list[_Known]] = {}
+        for each in zip(self._bares, self._values, strict=True):
+            known.setdefault(each[0][:_SHORTEST_BARE], []).append(each)
+        return known
 
     @functools.cached_property
     def _shortest(self) -> int:
         """The length from which a text can hold any of them."""
-        lengths = [len(bare) for same in self._heads.values() for bare, _ in same]
+        lengths = [len(bare) for bare in self._bares if len(bare) >= _SHORTEST_BARE]
         return min([_HEAD, *lengths, *map(len, self._verbatim)])
 
     def prepare(self) -> None:
@@ -164,7 +173,7 @@ class Scrubber:
         found = [start for start in starts if bare[start : start + _SHORTEST_BARE] in heads]
         places = _telling_places(text, skipped) if found else []
         for start in found:
-            for known in heads[bare[start : start + _SHORTEST_BARE]]:
+            for known in self._by_head[bare[start : start + _SHORTEST_BARE]]:
                 if length := _shared(known[0], bare[start : start + len(known[0])]):
                     yield _spread(text, places[start], places[start + length - 1] + 1, known, length)
 

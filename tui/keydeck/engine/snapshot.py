@@ -22,7 +22,7 @@ from keydeck.engine.config import (
     read_config,
 )
 from keydeck.engine.cooldown_policy import DEFAULT_POLICY, Policy
-from keydeck.engine.credential import Credential, Row, VanishedRow, is_secret_key
+from keydeck.engine.credential import Credential, Row, VanishedRow, is_secret_key, secrets_of
 from keydeck.engine.discovery import Scene, discover, overlay
 from keydeck.engine.dotenv import effective_env, read_dotenv
 from keydeck.engine.errors import ConfigError, KeydeckError, StoreError
@@ -402,13 +402,7 @@ class _Secrets:
 
     def __iter__(self) -> Iterator[Secret]:
         for pool in self._pools:
-            for row in pool.rows:
-                if not isinstance(row, Credential):
-                    continue
-                if row.refresh_token or row.agent_key or row.extra:
-                    yield from row.secrets
-                elif row.access_token:  # nearly all of a large pool hold a key and nothing else
-                    yield row.access_token
+            yield from secrets_of(pool.rows)
         blocks: list[Mapping[str, Any]] = list(self._logins.values())
         while blocks:
             for key, value in blocks.pop().items():

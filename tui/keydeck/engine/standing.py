@@ -193,8 +193,10 @@ class Standing:
 
     def facts(self, row_id: str) -> Facts | None:
         """Return what is known of a row, by the journal and by what strangers did since."""
-        facts, waiting = self.books.facts(row_id), self.books.pending(row_id)
         ledger = self.books.ledger
+        if not (self._met or self._outside or self.books.has_unsent):
+            return ledger.rows.get(row_id)
+        facts, waiting = self.books.facts(row_id), self.books.pending(row_id)
         if (facts or waiting) and row_id in self._met:
             facts = met(facts or FRESH, self._met[row_id], self._met_at)
         for event in self._outside.get(row_id, ()):
