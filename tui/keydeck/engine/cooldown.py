@@ -393,7 +393,7 @@ def _judged(benches: Benches, policy: Policy, provider: str, row_id: str, model:
         rule = policy.rule(failure.kind, failure.code, provider, row_id)
         if failure.is_filed:  # who wrote it never tells of a success: nobody knows of a row of them
             judged.append(_Judged(strike, rule, 1))
-        elif len(benches.strikes) == 1:
+        elif len(benches.strikes) == 1:  # as most often: nothing to count
             judged.append(_Judged(strike, rule, strike.number))
         else:
             lanes.setdefault((failure.scope, failure.kind), []).append((strike, rule))
