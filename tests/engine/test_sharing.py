@@ -32,6 +32,7 @@ from keydeck.engine import flusher
 from keydeck.engine.events import Failed
 from keydeck.engine.file_store import FileStore
 from keydeck.engine.files import Disk
+from keydeck.engine.ready import Ready
 
 POOL = "openrouter"
 ROWS = ("aaa001", "bbb002", "ccc003", "ddd004")
@@ -104,6 +105,34 @@ def test_pools_of_one_process_share_counts(four: Path) -> None:
 
 
 # --- ends --------------------------------------------------------------------------------------------------
+
+
+def test_uses_that_are_told_are_counted_and_make_nobody_judge_rows_anew(
+    four: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many rows' uses are told at once: whoever picks next must not pay for each; a bench beside them is obeyed."""
+    judged: list[int] = []
+    judge = Ready._judge
+
+    def noting(ready: Ready, place: int, now: float, ticks: float) -> None:
+        judged.append(place)
+        judge(ready, place, now, ticks)
+
+    monkeypatch.setattr(Ready, "_judge", noting)
+    with a_pool(four) as first, a_pool(four) as second:
+        for _ in range(3):  # only who knows how a row stood can tell that nothing else is new
+            judged.clear()
+            assert {row.id for _ in ROWS if (row := first.select())} == set(ROWS)
+            first.flush()
+            assert second.select()
+        assert judged == []
+        assert sum(row.request_count for row in second.entries()) == 15
+        first.select()
+        first.mark_exhausted_and_rotate(status_code=429)
+        first.flush()
+        benched = [row.id for row in second.entries() if row.last_status]
+        assert len(benched) == 1
+        assert {row.id for _ in ROWS if (row := second.select())} == {*ROWS} - {*benched}
 
 
 def test_the_end_of_the_block_tells_and_writes_everything(four: Path) -> None:

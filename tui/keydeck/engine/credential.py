@@ -260,6 +260,7 @@ class Credential(NamedTuple):
 
 
 _MOVES_FROM: Final = Credential._fields.index("last_status")
+_USES: Final = Credential._fields.index("request_count")
 
 
 def moved(row: Credential, *values: Any) -> Credential:
@@ -268,6 +269,11 @@ def moved(row: Credential, *values: Any) -> Credential:
     Every failure that is reported makes one, and by name it takes several times as long.
     """
     return Credential._make((*row[:_MOVES_FROM], *values))
+
+
+def with_uses(row: Credential, number: int) -> Credential:
+    """Return a row that so many requests were sent with."""
+    return Credential._make((*row[:_USES], max(number, 0), *row[_USES + 1 :]))
 
 
 class BadRow(NamedTuple):

@@ -89,12 +89,16 @@ class Ready:
 
     def put(self, place: int, row: Credential, used: int, now: float, ticks: float) -> None:
         """Take another view of a row."""
+        self.recount(place, row, used)
+        self._judge(place, now, ticks)
+
+    def recount(self, place: int, row: Credential, used: int) -> None:
+        """Take another view of a row that differs in its uses only."""
         self.rows[place] = row
         first = self._first_of.get(place, place)
         if used < self._used[first] and self.is_usable(place):
             heapq.heappush(self._by_use, (used, place))  # the line only looks for what became more
         self._used[first] = used
-        self._judge(place, now, ticks)
 
     def turn(self, now: float, ticks: float) -> None:
         """Let the clock act: benches end, tokens end."""

@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Final
 
 from keydeck.engine.clock import monotonic_of
-from keydeck.engine.credential import Credential
+from keydeck.engine.credential import Credential, with_uses
 from keydeck.engine.known import as_known, could_serve, groups, known_rows, soles
+from keydeck.engine.ledger import Facts
 from keydeck.engine.ready import Ready
 from keydeck.engine.secret import Secret
 from keydeck.engine.snapshot import HomeReader, PoolSnapshot
@@ -22,6 +23,8 @@ from keydeck.engine.tokens import account_of
 
 # Other files than the store are looked at this often at most (design 3).
 _LOOK_AROUND_EVERY_S: Final = 0.05
+# All that is known of a row but its uses.
+_HEALTH: Final = slice(Facts._fields.index("benches"), None)
 
 
 class Roster:
@@ -62,6 +65,8 @@ class Roster:
         self._groups = {row: group for group in map(tuple, groups(rows)) for row in group}
         self._alone = soles(rows)
         self._by_secret: dict[Secret, int] | None = None
+        # By what each row that was told of was judged.
+        self._facts: dict[str, Facts | None] = {}
         self.ready = Ready(rows, list(self._groups.values()), self.ready.waits)
         self.ready.begin(self.clock(), self.ticks())
 
@@ -77,11 +82,18 @@ class Roster:
         may_be_alone = False
         for row_id in changed:
             place = self.ready.place_of.get(row_id)
-            if place is not None:
-                before, facts = self.ready.rows[place], self.store.facts(row_id)
-                row = as_known(before, facts, policy, is_sole=row_id in self._alone)
-                may_be_alone = may_be_alone or could_serve(row) != could_serve(before)
-                self.ready.put(place, row, self._uses_with(place, row), now, ticks)
+            if place is None:
+                continue
+            before, facts = self.ready.rows[place], self.store.facts(row_id)
+            told, self._facts[row_id] = self._facts.get(row_id), facts
+            if told and facts and told.benches is facts.benches and told[_HEALTH] == facts[_HEALTH]:
+                # Most of what is told: of many rows at once, each was used.
+                row = with_uses(before, facts.used)
+                self.ready.recount(place, row, self._uses_with(place, row))
+                continue
+            row = as_known(before, facts, policy, is_sole=row_id in self._alone)
+            may_be_alone = may_be_alone or could_serve(row) != could_serve(before)
+            self.ready.put(place, row, self._uses_with(place, row), now, ticks)
         if may_be_alone and soles(self.ready.rows) != self._alone:
             self.read()
 
