@@ -15,6 +15,7 @@ from keydeck.engine.pool import CredentialPool
 from keydeck.engine.snapshot import HomeReader, HomeSnapshot
 from keydeck.live.activity import Change, ChangeKind, Return
 from keydeck.live.chronicle import Chronicle
+from keydeck.present.activity import settled
 
 POOL = "openrouter"
 
@@ -275,6 +276,22 @@ def test_what_only_looks_can_tell_is_told_beside_a_journal(
     (home / "config.yaml").write_text("credential_pool_strategies: {openrouter: random}\n")
     assert dashboard.look() == [("strategy", None, "random")]
     assert agent.has_credentials()
+
+
+def test_a_name_that_quotes_its_key_is_told_without_it_when_the_key_is_gone(
+    home: Path, clock: FakeClock
+) -> None:
+    """Removed, looked at, and put back before the next look: nobody who shows it knows that key then."""
+    secret = "sk-or-v1-0123456789abcdef0123456789abcdef"
+    write_store(home, {POOL: [a_key("aaa001", f"key {secret} of ci", access_token=secret), *keys("bbb002")]})
+    dashboard, operator = Dashboard(home, clock), Operator(a_reader(home, clock=clock))
+    removed = operator.remove(POOL, "aaa001")
+    dashboard.look()
+    assert removed.undo
+    operator.undo(removed.undo)
+    assert dashboard.beat() == [("added", "aaa001", Return.UNDONE)]
+    (told,) = settled(dashboard.told[-1:], dashboard.snapshot.scrubber)
+    assert told.label == "key *** of ci"
 
 
 # --- homes without a journal -------------------------------------------------------------------------------

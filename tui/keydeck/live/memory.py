@@ -62,7 +62,8 @@ class Memory:
         for pool in snapshot.pools:
             for row in pool.rows:
                 self._providers.setdefault(row.id, pool.provider)
-                self._names[row.id] = row.label
+                # Without secrets: who takes them out of what is told later may not know a removed row's any more.
+                self._names[row.id] = snapshot.scrubber.scrub_known(row.label)
                 if not isinstance(row, Credential):
                     continue
                 self._places_now.setdefault(row.id, row.priority)
