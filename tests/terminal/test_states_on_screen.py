@@ -57,7 +57,9 @@ def keys_of(document: Listing) -> Iterator[dict[str, Any]]:
 
 
 def hour(epoch_s: float) -> str:
-    return f"{datetime.fromtimestamp(epoch_s, UTC):%H:%M:%S}"
+    """Return when that is as the screen says it: late in the evening much of it is tomorrow."""
+    then = datetime.fromtimestamp(epoch_s, UTC)
+    return f"{then:%H:%M:%S}" if then.date() == datetime.now(UTC).date() else f"{then:%a %H:%M}"
 
 
 # --- what the screen has to say -------------------------------------------------------------------------------
