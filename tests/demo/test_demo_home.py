@@ -22,11 +22,14 @@ from keydeck.engine.events import Used
 
 SOURCE = str(Path(keydeck.__file__).parent.parent)
 HOST = """
-import sys
+import select, sys
 from keydeck.demo.home import demo_home
 with demo_home() as demo:
     demo.start_agents()
     print(demo.folder, flush=True)
+    # A signal that comes just before a read is not noticed until it returns.
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
+        pass
     asked = sys.stdin.readline()
     if asked == "crash\\n":
         raise RuntimeError("a fault")
