@@ -67,9 +67,8 @@ async def must_be_steady(
 ) -> None:
     """Change the size step by step, and see that all that is sent after each is the final frame."""
     write_scene(home, NOW)
-    monkeypatch.setattr(
-        "keydeck.dashboard.dialogs.dialog._LONGEST_S", 60.0
-    )  # a busy machine must not cut it short
+    # A busy machine must not cut it short.
+    monkeypatch.setattr("keydeck.dashboard.dialogs.dialog._LONGEST_S", 60.0)
     async with running(home, (120, 40)) as ui:
         await ui.press(*keys)
         sent: list[list[str]] = []

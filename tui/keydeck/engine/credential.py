@@ -6,6 +6,7 @@ Every field that is not ours travels in `extra`, untouched.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -141,8 +142,6 @@ def borrowed_form(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def derived_id(*parts: str) -> str:
     """Return six hex digits that every process derives alike, for a row that has no id of its own."""
-    import hashlib
-
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 

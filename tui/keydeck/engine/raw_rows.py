@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from keydeck.engine.credential import SECRET_FIELDS, STATUS_FIELDS, is_secret_key, row_id
@@ -65,15 +65,7 @@ def mark_of(raw: Mapping[str, Any]) -> str | None:
     if not (access or refresh or agent):
         return None
     told = f"{access or ''}\0{refresh or ''}\0{agent or ''}"
-    digest: str = _sha256()(told.encode("utf-8", "surrogatepass")).hexdigest()
-    return digest[:_MARK_DIGITS]
-
-
-@cache
-def _sha256() -> Any:
-    from hashlib import sha256  # not needed by who only picks
-
-    return sha256
+    return sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK_DIGITS]
 
 
 def is_login(raw: Mapping[str, Any]) -> bool:

@@ -100,7 +100,7 @@ class Scrubber:
 
     @functools.cached_property
     def _values(self) -> frozenset[str]:
-        """The values; gathered when the first text comes."""
+        """The values; gathered with `prepare`, or when the first text comes."""
         # Of this and what follows from it a pool that opens with a thousand keys waits: no step too many.
         return frozenset(
             [value for secret in self._secrets if len(value := secret.reveal()) >= _SHORTEST_KNOWN]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from itertools import dropwhile, islice
 from typing import Final
 
@@ -47,8 +48,6 @@ def row_of_session(ready: Ready, session: str) -> int:
     Of all rows the one whose hash together with the session is the highest: a row that goes moves its own
     sessions only, and one that comes takes a fair share of all.
     """
-    from hashlib import blake2b
-
     spoken = blake2b(session.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
     def height(place: int) -> bytes:
